@@ -1,0 +1,149 @@
+"""Checkout and upsells over HTTP: translate, one use case, translate back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import NotAuthenticated, PermissionDenied
+from rest_framework.response import Response
+
+from funnel import exceptions as errors
+from funnel.api import serializers
+from funnel.checkout import process_checkout
+from funnel.payments.idempotency import Reply
+from funnel.upsell import process_upsell
+from sessions_unified.api import problems
+from sessions_unified.api.base import SessionAPIView
+from sessions_unified.api.principals import Shopper
+from sessions_unified.api.serializers import ProblemSchema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rest_framework.request import Request
+
+_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    str,
+    OpenApiParameter.HEADER,
+    required=True,
+    description="One an operation, kept until its outcome is definite. The same key answers the "
+    "same; with another body it is refused.",
+)
+_ANSWERS = {
+    200: serializers.StateSchema,
+    202: serializers.StateSchema,
+    **dict.fromkeys((400, 401, 402, 404, 409, 410, 422, 503), ProblemSchema),
+}
+
+# The site's errors → HTTP status, beside the core's table.
+_STATUSES = {
+    errors.IdempotencyKeyError: 400,
+    errors.IdempotencyKeyReusedError: 422,
+    errors.ChargeInFlightError: 409,
+    errors.NothingToChargeError: 409,
+    errors.NoStoredCardError: 409,
+    errors.OfferClosedError: 409,
+    errors.UnknownOfferError: 400,
+}
+
+
+def handle(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """Turn the site's errors into problems, and leave the rest to the core."""
+    if isinstance(exc, errors.FunnelError):
+        status = _STATUSES[type(exc)]
+        retry = {"Retry-After": "1"} if isinstance(exc, errors.ChargeInFlightError) else {}
+        if isinstance(exc, errors.UnknownOfferError):
+            return problems.field_problem(exc.code, "offer", str(exc))
+        exc = problems.Problem(status, exc.code, str(exc), headers=retry)
+    return problems.handle(exc, context)
+
+
+class ChargeView(SessionAPIView):
+    """What checkout and upsells share: a shopper's own session, and replies as stored."""
+
+    def get_exception_handler(self) -> Callable[..., Response | None]:
+        """Answer errors as problems."""
+        return handle
+
+    def shopper(self, request: Request) -> Shopper:
+        """Return the shopper: nobody else pays.
+
+        Raises:
+            NotAuthenticated: nobody is signed in by a session's token.
+            PermissionDenied: a service or staff member is.
+
+        """
+        principal = request.user
+        if isinstance(principal, Shopper):
+            return principal
+        if getattr(principal, "is_authenticated", False):
+            message = "Only the shopper pays: send the session's own token."
+            raise PermissionDenied(message)
+        raise NotAuthenticated
+
+    @staticmethod
+    def reply(reply: Reply) -> HttpResponse:
+        """Return the reply, byte for byte."""
+        media_type = "application/json" if reply.status < 400 else problems.MEDIA_TYPE  # noqa: PLR2004
+        response = HttpResponse(reply.body, status=reply.status, content_type=media_type)
+        if reply.retry_after is not None:
+            response["Retry-After"] = str(reply.retry_after)
+        return response
+
+
+class CheckoutView(ChargeView):
+    """Pay for the order."""
+
+    endpoint: ClassVar[str] = "checkout.process"
+
+    @extend_schema(
+        request=serializers.CheckoutSerializer,
+        parameters=[_KEY],
+        responses=_ANSWERS,
+        summary="Pay for the order",
+        description="200 paid; 402 declined, try another card with a new key; 202 the outcome is "
+        "not known yet: ask again with the same key; 409 a charge is under way.",
+    )
+    def post(self, request: Request) -> HttpResponse:
+        """Charge the order."""
+        shopper = self.shopper(request)
+        key = request.META.get("HTTP_IDEMPOTENCY_KEY")
+        values = self.valid(serializers.CheckoutSerializer, request)
+        reply = process_checkout(
+            self.manager(shopper),
+            shopper.session_id,
+            key=key,
+            payment_token=values["paymentToken"],
+            customer=values.get("customer"),
+        )
+        return self.reply(reply)
+
+
+class UpsellView(ChargeView):
+    """Answer an offer."""
+
+    endpoint: ClassVar[str] = "upsell.process"
+
+    @extend_schema(
+        request=serializers.UpsellSerializer,
+        parameters=[_KEY],
+        responses=_ANSWERS,
+        summary="Accept or decline an offer",
+        description="Accepting charges the card stored with the order, once.",
+    )
+    def post(self, request: Request) -> HttpResponse:
+        """Take the decision."""
+        shopper = self.shopper(request)
+        key = request.META.get("HTTP_IDEMPOTENCY_KEY")
+        values = self.valid(serializers.UpsellSerializer, request)
+        reply = process_upsell(
+            self.manager(shopper),
+            shopper.session_id,
+            key=key,
+            offer_id=values["offer"],
+            decision=values["decision"],
+        )
+        return self.reply(reply)

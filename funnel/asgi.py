@@ -1,0 +1,9 @@
+"""The ASGI application, for streams alone: the API and the pages are faster under WSGI."""
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "funnel.settings")
+
+application = get_asgi_application()

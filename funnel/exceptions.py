@@ -1,0 +1,51 @@
+"""What the site's use cases raise; the core's tree, so that one table maps all to answers."""
+
+from sessions_unified.exceptions import SessionsUnifiedError
+
+
+class FunnelError(SessionsUnifiedError):
+    """The shop could not do what was asked."""
+
+    code = "funnel_error"
+
+
+class IdempotencyKeyError(FunnelError):
+    """Send an Idempotency-Key header: 1 to 255 visible ASCII characters, one an operation."""
+
+    code = "idempotency_key_required"
+
+
+class IdempotencyKeyReusedError(FunnelError):
+    """This Idempotency-Key came with another body before. Use a new key for a new operation."""
+
+    code = "idempotency_key_reused"
+
+
+class ChargeInFlightError(FunnelError):
+    """A charge of this step is under way. Ask again in a moment; nothing is charged twice."""
+
+    code = "charge_in_flight"
+
+
+class NothingToChargeError(FunnelError):
+    """The session has no products, so there is nothing to charge."""
+
+    code = "nothing_to_charge"
+
+
+class NoStoredCardError(FunnelError):
+    """This order has no stored card, so extras cannot be added with one click."""
+
+    code = "no_stored_card"
+
+
+class OfferClosedError(FunnelError):
+    """This offer is not open: the shopper is at another step, or has answered it."""
+
+    code = "offer_closed"
+
+
+class UnknownOfferError(FunnelError):
+    """There is no such offer."""
+
+    code = "unknown_offer"

@@ -1,0 +1,76 @@
+"""What the shopper sees now: which page, which offers. The legal moves are the core's table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from funnel.catalog import Offer, offers_at
+from sessions_unified.flow import COMPLETED, EXPIRED, FAILED, get_flow
+from sessions_unified.snapshot import SessionSnapshot
+
+_PAGES: Final = {
+    "checkout": "/checkout",
+    "processing": "/processing",
+    "upsell-1": "/upsell-1",
+    "upsell-2": "/upsell-2",
+    "success": "/success",
+}
+START_AGAIN: Final = "/start-again"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Next:
+    """Where the shopper goes now.
+
+    Attributes:
+        step: the flow's step.
+        url: the storefront's page of it.
+        offers: ids of the offers still open there.
+
+    """
+
+    step: str
+    url: str
+    offers: tuple[str, ...]
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON of it."""
+        return {"step": self.step, "url": self.url, "offers": list(self.offers)}
+
+
+def open_offers(session: SessionSnapshot) -> tuple[Offer, ...]:
+    """Return the offers still open at the session's step.
+
+    A step ends when one of its offers is accepted or all are declined.
+    """
+    if session.status in {COMPLETED, EXPIRED}:
+        return ()
+    offers = offers_at(session.current_step)
+    if any(offer.id in session.upsells.accepted for offer in offers):
+        return ()
+    return tuple(offer for offer in offers if offer.id not in session.upsells.declined)
+
+
+def is_over(session: SessionSnapshot) -> bool:
+    """Tell whether the session's upsell step has ended and it should move on."""
+    has_offers = bool(offers_at(session.current_step))
+    return has_offers and session.status not in {COMPLETED, EXPIRED} and not open_offers(session)
+
+
+def step_after(step: str) -> dict[str, str]:
+    """Return the changes that lead from an upsell step to the position after it."""
+    flow = get_flow()
+    after = flow.positions[flow.rank(step) + 1]
+    return {"status": after.status, "current_step": after.step}
+
+
+def next_for(session: SessionSnapshot) -> Next:
+    """Return what the shopper of this session sees now."""
+    step = session.current_step
+    can_go_on = session.status not in {EXPIRED, FAILED} or session.is_paid
+    return Next(
+        step=step,
+        url=_PAGES.get(step, START_AGAIN) if can_go_on else START_AGAIN,
+        offers=tuple(offer.id for offer in open_offers(session)),
+    )

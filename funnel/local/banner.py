@@ -1,0 +1,64 @@
+"""What the demo prints when it is ready: where everything is and how to go on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from funnel.local.private_files import write_private
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RULE = "─" * 78
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What ``manage.py prepare_demo`` reports.
+
+    Attributes:
+        admin: the user name of the staff account.
+        password: its password until the next start.
+        links: (what the link shows, its URL), one-time links of imported shoppers.
+
+    """
+
+    admin: str
+    password: str
+    links: tuple[tuple[str, str], ...]
+
+    def write(self, path: Path) -> None:
+        """Write the report, for the owner's eyes only."""
+        report = {"admin": self.admin, "password": self.password, "links": self.links}
+        write_private(path, json.dumps(report))
+
+    @classmethod
+    def take(cls, path: Path) -> Prepared:
+        """Read the report and delete it."""
+        report = json.loads(path.read_text(encoding="utf-8"))
+        path.unlink()
+        links = tuple((title, url) for title, url in report.pop("links"))
+        return cls(links=links, **report)
+
+
+def banner(base_url: str, prepared: Prepared) -> str:
+    """Return the text, without colours."""
+    lines = [
+        RULE,
+        f"  Shop      {base_url}/",
+        f"  Admin     {base_url}/admin/   user: {prepared.admin}   password: {prepared.password}",
+        f"  API docs  {base_url}/api/docs",
+    ]
+    if prepared.links:
+        lines += ["", "  Shoppers of the old shop go on where they were (each link works once):"]
+        width = max(len(title) for title, _ in prepared.links)
+        lines += [f"    {title:<{width}}  {url}" for title, url in prepared.links]
+    lines += [
+        "",
+        "  In a second terminal: .venv/bin/python manage.py inspect_session ID",
+        "  Stop: Ctrl-C (the data stays). Start over: make demo-reset",
+        RULE,
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,39 @@
+"""The site's own processes, as command lines: web, worker and beat."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from funnel.local.ports import LOOPBACK
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def web(*, port: int, processes: int = 2, threads: int = 4) -> list[str]:
+    """Serve the site with gunicorn on the loopback interface."""
+    return [
+        *(sys.executable, "-m", "gunicorn", "funnel.wsgi:application"),
+        *("--bind", f"{LOOPBACK}:{port}", "--worker-class", "gthread"),
+        *("--workers", str(processes), "--threads", str(threads)),
+        *("--graceful-timeout", "5", "--no-control-socket"),
+    ]
+
+
+def worker() -> list[str]:
+    """Run Celery's worker; alone on its queue, it needs no gossip."""
+    return [
+        *(sys.executable, "-m", "celery", "--app", "funnel", "--quiet", "worker"),
+        *("--concurrency", "2", "--loglevel", "INFO"),
+        *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+    ]
+
+
+def beat(*, directory: Path) -> list[str]:
+    """Run Celery's beat, which remembers in ``directory`` what it sent last."""
+    return [
+        *(sys.executable, "-m", "celery", "--app", "funnel", "--quiet", "beat"),
+        *("--loglevel", "INFO", "--pidfile", ""),
+        *("--schedule", str(directory / "beat-schedule")),
+    ]

@@ -1,0 +1,112 @@
+"""The role of a payment gateway, and the values it takes and gives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum
+from functools import cache
+from typing import Any, ClassVar
+
+from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
+
+from funnel.conf import get_conf
+
+
+class Outcome(Enum):
+    """What is known of a sale."""
+
+    SUCCEEDED = "succeeded"
+    DECLINED = "declined"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Sale:
+    """One charge, as a gateway needs it. No repr: it carries what opens a card.
+
+    Attributes:
+        order_id: ours, one an attempt, chosen before sending; sales are found by it later.
+        amount: in units of ``currency``, with exactly its decimals.
+        vault_id: ours, chosen before the first sale, so that a lost answer loses no card.
+        payment_token: usable once; the first sale of a card, which also fills the vault. None: the
+            card that the vault holds is charged.
+        customer: as on the session.
+        email: as on the session.
+
+    """
+
+    order_id: str
+    amount: Decimal
+    currency: str
+    vault_id: str
+    payment_token: str | None = None
+    customer: Mapping[str, Any] | None = None
+    email: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """A gateway's answer.
+
+    Attributes:
+        outcome: what is known.
+        transaction_id: the gateway's, if it gave one.
+        amount: what was charged, if it says; must match what was asked.
+        currency: likewise.
+        reason: for staff and logs: no card data.
+        response: the sanitised answer.
+
+    """
+
+    outcome: Outcome
+    transaction_id: str | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+    reason: str = ""
+    response: Mapping[str, Any] = field(default_factory=dict)
+
+
+class PaymentGateway(ABC):
+    """What takes the money.
+
+    ``sale`` sends exactly once, without retries, and ends within ``timeout_seconds``. Whatever it
+    raises means that the outcome is unknown: a timeout is not a decline.
+    """
+
+    name: ClassVar[str]
+    takes_money: ClassVar[bool] = True
+    timeout_seconds: ClassVar[float] = 30
+
+    @abstractmethod
+    def sale(self, sale: Sale) -> Receipt:
+        """Charge a card."""
+
+    @abstractmethod
+    def query(self, order_id: str) -> Receipt | None:
+        """Return what became of our order id; None if the gateway has no record (inconclusive)."""
+
+    card_template: ClassVar[str] = "storefront/cards/none.html"
+
+    def card_context(self) -> dict[str, Any]:
+        """Return what the card form's template shows."""
+        return {}
+
+
+@cache
+def get_gateway() -> PaymentGateway:
+    """Return the gateway that the shop has chosen."""
+    gateway_class: type[PaymentGateway] = import_string(get_conf().GATEWAY)
+    return gateway_class()
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting == "FUNNEL":
+        get_gateway.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="funnel.gateway")

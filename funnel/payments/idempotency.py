@@ -1,0 +1,105 @@
+"""Idempotency-Keys: the same key answers the same; another body under it is refused.
+
+A record binds a key to one operation of one session. It is written in the operation's first
+transaction, under the session's lock, so that two requests with one key meet in the database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from funnel.exceptions import IdempotencyKeyError, IdempotencyKeyReusedError
+from funnel.payments.models import ChargeAttempt, IdempotencyRecord
+from sessions_unified.clock import get_clock
+
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_encoder = msgspec.json.Encoder(decimal_format="number", order="deterministic")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What an operation answers: a status, a JSON body, and when to ask again.
+
+    Attributes:
+        status: HTTP status.
+        body: JSON bytes, exactly as sent and as stored.
+        retry_after: seconds, for 409 and 202.
+
+    """
+
+    status: int
+    body: bytes
+    retry_after: int | None = field(default=None)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Return the decoded body."""
+        decoded: dict[str, Any] = msgspec.json.decode(self.body)
+        return decoded
+
+
+def check_key(key: str | None) -> str:
+    """Return a usable key.
+
+    Raises:
+        IdempotencyKeyError: it is missing, too long, or not visible ASCII.
+
+    """
+    if key is None or not _KEY.fullmatch(key):
+        raise IdempotencyKeyError
+    return key
+
+
+def request_hash(operation: str, body: Mapping[str, Any]) -> str:
+    """Return the hash that tells one request from another under the same key."""
+    return hashlib.sha256(operation.encode() + b"\0" + _encoder.encode(body)).hexdigest()
+
+
+def find(session_id: str, key: str, digest: str) -> IdempotencyRecord | None:
+    """Return the record of a key; under the session's lock.
+
+    Raises:
+        IdempotencyKeyReusedError: the key came first with another body.
+
+    """
+    record = (
+        IdempotencyRecord.objects.select_related("attempt")
+        .filter(session_id=session_id, key=key)
+        .first()
+    )
+    if record is not None and record.request_hash != digest:
+        raise IdempotencyKeyReusedError
+    return record
+
+
+def remember(
+    session_id: str,
+    key: str,
+    digest: str,
+    *,
+    attempt: ChargeAttempt | None = None,
+    reply: Reply | None = None,
+) -> None:
+    """Write the record of a key, in the operation's own transaction."""
+    IdempotencyRecord.objects.create(
+        session_id=session_id,
+        key=key,
+        request_hash=digest,
+        attempt=attempt,
+        status=None if reply is None else reply.status,
+        answer=None if reply is None else reply.body.decode(),
+        created_at=get_clock().now(),
+    )
+
+
+def answer(attempt: ChargeAttempt, reply: Reply) -> None:
+    """Store the definite answer of every key bound to an attempt. A 202 is never stored."""
+    IdempotencyRecord.objects.filter(attempt=attempt, answer=None).update(
+        status=reply.status, answer=reply.body.decode()
+    )

@@ -1,0 +1,118 @@
+"""What another shop system charged, as attempts of the gateway ``imported``.
+
+An imported shopper is never charged for what is paid: a transaction becomes a succeeded attempt of
+the order, each accepted upsell one of its own; a session at ``processing`` without a transaction
+may have been charged, so it becomes ``needs_review`` and is held until a person decides.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Final
+
+from django.db.models import F
+
+from funnel.catalog import OFFERS
+from funnel.payments.charging import CHECKOUT, upsell_purpose
+from funnel.payments.models import ChargeAttempt
+from sessions_unified.clock import get_clock
+from sessions_unified.flow import PROCESSING
+from sessions_unified.models import UnifiedSession
+from sessions_unified.snapshot import SessionSnapshot
+
+GATEWAY: Final = "imported"
+State = ChargeAttempt.State
+
+
+def record_imported(sessions: Sequence[SessionSnapshot]) -> None:
+    """Write the attempts of a batch; inside the import's transaction. Repeating adds nothing."""
+    wanted = {
+        attempt.gateway_order_id: attempt
+        for session in sessions
+        for attempt in _attempts(session, get_clock().now())
+    }
+    known = {
+        attempt.gateway_order_id: attempt
+        for attempt in ChargeAttempt.objects.select_for_update().filter(
+            gateway=GATEWAY, gateway_order_id__in=wanted
+        )
+    }
+    new = [attempt for order_id, attempt in wanted.items() if order_id not in known]
+    _keep_transactions_unique(new)
+    ChargeAttempt.objects.bulk_create(new)
+    _change_holds(Counter(a.session_id for a in new if a.is_open), 1)
+    _settle_reviewed(wanted, known)
+
+
+def _attempts(session: SessionSnapshot, now: datetime) -> Iterator[ChargeAttempt]:
+    if session.is_paid:
+        yield _attempt(session, CHECKOUT, "processing", State.SUCCEEDED, now)
+    elif session.status == PROCESSING:
+        yield _attempt(session, CHECKOUT, "processing", State.NEEDS_REVIEW, now)
+    for offer_id in session.upsells.accepted:
+        offer = OFFERS.get(offer_id)
+        step = offer.step if offer is not None else session.current_step
+        yield _attempt(session, upsell_purpose(offer_id), step, State.SUCCEEDED, now)
+
+
+def _attempt(
+    session: SessionSnapshot, purpose: str, step: str, state: State, now: datetime
+) -> ChargeAttempt:
+    is_order = purpose == CHECKOUT
+    return ChargeAttempt(
+        session_id=session.id,
+        purpose=purpose,
+        step=step,
+        state=state,
+        # What an upsell cost in the old shop is not on record.
+        amount=session.amount if is_order and session.amount else None,
+        currency=session.currency,
+        gateway=GATEWAY,
+        gateway_order_id=f"{session.id}:{purpose}",
+        transaction_id=session.transaction_id if is_order else None,
+        vault_id=session.vault_id,
+        lease_until=now,
+        reason="Imported" if state == State.SUCCEEDED else "Imported while processing",
+        created_at=session.created_at,
+        settled_at=session.updated_at if state == State.SUCCEEDED else None,
+    )
+
+
+def _keep_transactions_unique(attempts: Sequence[ChargeAttempt]) -> None:
+    """Move a transaction id that another session claims already into the attempt's notes."""
+    ids = [attempt.transaction_id for attempt in attempts if attempt.transaction_id]
+    taken = set(
+        ChargeAttempt.objects.filter(gateway=GATEWAY, transaction_id__in=ids).values_list(
+            "transaction_id", flat=True
+        )
+    )
+    for attempt in attempts:
+        if attempt.transaction_id in taken:
+            attempt.response = {"sharedTransactionId": attempt.transaction_id}
+            attempt.transaction_id = None
+        elif attempt.transaction_id:
+            taken.add(attempt.transaction_id)
+
+
+def _settle_reviewed(wanted: dict[str, ChargeAttempt], known: dict[str, ChargeAttempt]) -> None:
+    """Settle what was in doubt and whose transaction a later import brings."""
+    for order_id, attempt in known.items():
+        fresh = wanted[order_id]
+        if attempt.state != State.NEEDS_REVIEW or fresh.state != State.SUCCEEDED:
+            continue
+        _keep_transactions_unique([fresh])
+        attempt.state = State.SUCCEEDED
+        attempt.transaction_id = fresh.transaction_id
+        attempt.vault_id = fresh.vault_id
+        attempt.settled_at = fresh.settled_at
+        attempt.save()
+        _change_holds(Counter([attempt.session_id]), -1)
+
+
+def _change_holds(counts: Counter[str], sign: int) -> None:
+    for number in set(counts.values()):
+        ids = [session_id for session_id, count in counts.items() if count == number]
+        sessions = UnifiedSession.objects.filter(pk__in=ids)
+        sessions.update(holds=F("holds") + sign * number)

@@ -1,0 +1,25 @@
+"""What the site does when the core imports or deletes sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.dispatch import receiver
+
+from funnel.payments.imported import record_imported
+from funnel.payments.models import IdempotencyRecord
+from sessions_unified.signals import session_deleted, session_imported
+from sessions_unified.snapshot import SessionSnapshot
+
+
+@receiver(session_imported, dispatch_uid="funnel.record_imported")
+def on_import(sessions: Sequence[SessionSnapshot], **_: Any) -> None:
+    """Record what was already paid, so that it is never charged again."""
+    record_imported(sessions)
+
+
+@receiver(session_deleted, dispatch_uid="funnel.forget_answers")
+def on_delete(session_ids: Sequence[str], **_: Any) -> None:
+    """Forget stored answers: they hold the shopper's data. Attempts stay: they are the books."""
+    IdempotencyRecord.objects.filter(session_id__in=session_ids).delete()

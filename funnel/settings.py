@@ -1,0 +1,237 @@
+"""The site's settings, all from the environment. What is secret has no default.
+
+`docs/reference/settings.md` lists the variables.
+"""
+
+from pathlib import Path
+
+import environ
+import structlog
+from celery.schedules import crontab
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+SECRET_KEY = env.str("SECRET_KEY")
+DEBUG = env.bool("DEBUG", default=False)
+SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+# Plain HTTP is for a laptop; everything else is served over HTTPS.
+INSECURE_HTTP = env.bool("INSECURE_HTTP", default=False)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not INSECURE_HTTP
+SESSION_COOKIE_NAME = "funnel_staff" if INSECURE_HTTP else "__Host-funnel_staff"
+CSRF_COOKIE_NAME = "funnel_csrf" if INSECURE_HTTP else "__Host-funnel_csrf"
+CSRF_COOKIE_HTTPONLY = True
+SECURE_SSL_REDIRECT = not INSECURE_HTTP and env.bool("SSL_REDIRECT", default=True)
+SECURE_HSTS_SECONDS = 0 if INSECURE_HTTP else env.int("HSTS_SECONDS", default=31_536_000)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
+if env.bool("BEHIND_TLS_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "frame-ancestors": ["'none'"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "object-src": ["'none'"],
+    },
+}
+
+INSTALLED_APPS = [
+    "funnel",
+    "sessions_unified",
+    "legacy_adapters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_structlog",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+]
+
+ROOT_URLCONF = "funnel.urls"
+WSGI_APPLICATION = "funnel.wsgi.application"
+APPEND_SLASH = False
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "funnel" / "storefront" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+_POOL = {
+    "min_size": 1,
+    "max_size": env.int("DATABASE_POOL_MAX", default=8),
+    "timeout": 5,
+}
+DATABASES = {"default": env.db_url("DATABASE_URL")}
+DATABASES["default"].setdefault("OPTIONS", {})["pool"] = _POOL
+LEGACY_DATABASE_URL = env.str("LEGACY_DATABASE_URL", default="")
+if LEGACY_DATABASE_URL:
+    DATABASES["legacy"] = env.db_url("LEGACY_DATABASE_URL")
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = env.str("REDIS_URL")
+_REDIS_TIMEOUT_SECONDS = env.int("REDIS_TIMEOUT_MS", default=50) / 1000
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {
+            "SOCKET_CONNECT_TIMEOUT": _REDIS_TIMEOUT_SECONDS,
+            "SOCKET_TIMEOUT": _REDIS_TIMEOUT_SECONDS,
+            # redis-py retries ten times by default: a hung server would cost a minute a call.
+            "CONNECTION_POOL_KWARGS": {"max_connections": 64, "retry": Retry(NoBackoff(), 0)},
+        },
+    },
+}
+
+
+def _token_keys(text: str) -> dict[str, str]:
+    """Return kid → key of ``kid:key,kid:key``; the first issues."""
+    pairs = (part.partition(":") for part in text.split(",") if part.strip())
+    return {kid.strip(): key.strip() for kid, _, key in pairs}
+
+
+SESSIONS_UNIFIED = {
+    "MANAGER": "sessions_unified.manager.UnifiedSessionManager",
+    "PRICER": "funnel.catalog.price",
+    "TOKEN_KEYS": _token_keys(env.str("SESSION_TOKEN_KEYS")),
+    "TOKEN_ISSUER": SITE_URL,
+    "COOKIE_NAME": "funnel_session" if INSECURE_HTTP else "__Host-funnel_session",
+    "COOKIE_SECURE": not INSECURE_HTTP,
+    "REDIS_BUDGET_MS": env.int("REDIS_BUDGET_MS", default=50),
+}
+
+FUNNEL = {
+    "GATEWAY": env.str("PAYMENT_GATEWAY", default="funnel.payments.sandbox.SandboxGateway"),
+}
+
+LEGACY_ADAPTERS = {
+    "database": {
+        "ADAPTER": "legacy_adapters.database.DatabaseAdapter",
+        "ALIAS": "legacy" if LEGACY_DATABASE_URL else "default",
+        "TABLE": env.str("LEGACY_SESSION_TABLE", default="funnel_sessions"),
+    },
+}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = env.path("STATIC_ROOT", default=str(BASE_DIR / ".local" / "static"))
+STATICFILES_DIRS = [BASE_DIR / "funnel" / "storefront" / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = True
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Funnel API",
+    "DESCRIPTION": "Sessions, checkout and upsells. Errors are problem+json (RFC 9457): branch on "
+    "`code`. A session's ETag is its version.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "ENUM_NAME_OVERRIDES": {"SessionStatus": "sessions_unified.flow.STATUSES"},
+}
+
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default=REDIS_URL)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TASK_TIME_LIMIT = 300
+CELERY_BEAT_SCHEDULE = {
+    "flush-touches": {"task": "sessions_unified.flush_pending_touches", "schedule": 10.0},
+    "expire-due": {"task": "sessions_unified.expire_due_sessions", "schedule": 30.0},
+    "purge": {
+        "task": "sessions_unified.purge_finished_sessions",
+        "schedule": crontab(minute="17"),
+    },
+    "forget-keys": {"task": "funnel.forget_idempotency_keys", "schedule": crontab(minute="47")},
+}
+
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.filter_by_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    cache_logger_on_first_use=True,
+)
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "processor": structlog.processors.JSONRenderer(),
+        },
+        "lines": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "processor": structlog.processors.KeyValueRenderer(
+                key_order=["event", "request", "code"], drop_missing=True
+            ),
+        },
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": env.str("LOG_FORMAT", default="json"),
+        },
+    },
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {
+        "django_structlog": {"level": env.str("LOG_LEVEL", default="INFO")},
+        "django.server": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},
+    },
+}

@@ -1,0 +1,136 @@
+"""The use case: answer an offer, with one click. Accepting charges the stored card, once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from funnel import flow
+from funnel.catalog import OFFERS, Offer
+from funnel.exceptions import (
+    ChargeInFlightError,
+    NoStoredCardError,
+    OfferClosedError,
+    UnknownOfferError,
+)
+from funnel.payments import charging, idempotency, replies
+from funnel.payments.charging import CHECKOUT, Operation
+from funnel.payments.idempotency import Reply
+from funnel.payments.models import ChargeAttempt
+from sessions_unified.flow import COMPLETED, get_flow
+
+if TYPE_CHECKING:
+    from sessions_unified.locking import LockedSession
+    from sessions_unified.manager import UnifiedSessionManager
+    from sessions_unified.snapshot import SessionSnapshot
+
+Decision = Literal["accept", "decline"]
+ACCEPT: Final = "accept"
+DECLINE: Final = "decline"
+
+
+def process_upsell(
+    manager: UnifiedSessionManager,
+    session_id: str,
+    *,
+    key: str | None,
+    offer_id: str,
+    decision: str,
+) -> Reply:
+    """Accept or decline an offer.
+
+    Raises:
+        UnknownOfferError: the shop makes no such offer.
+        OfferClosedError: it is not open to this session.
+        NoStoredCardError: there is no card to charge.
+        IdempotencyKeyError, IdempotencyKeyReusedError, ChargeInFlightError: as at the checkout.
+        SessionNotFoundError, SessionExpiredError, DatabaseUnavailableError: as the manager's.
+
+    """
+    offer = OFFERS.get(offer_id)
+    if offer is None:
+        raise UnknownOfferError
+    given = {"offer": offer_id, "decision": decision}
+    operation = Operation(
+        session_id=session_id,
+        key=idempotency.check_key(key),
+        digest=idempotency.request_hash("upsell", given),
+    )
+    with manager.lock_session(session_id, durable=True) as locked:
+        known = charging.replay(locked, operation)
+        if known is not None:
+            return known
+        if charging.is_paid(session_id, charging.upsell_purpose(offer_id)):
+            return replies.done(locked.session)
+        if decision == DECLINE:
+            return _decline(locked, operation, offer)
+        attempt = _claim(locked, operation, offer)
+    return charging.charge(manager, attempt)
+
+
+def _claim(locked: LockedSession, operation: Operation, offer: Offer) -> ChargeAttempt:
+    session = locked.session
+    charging.refuse_while_open(session.id, offer.step)
+    if offer not in flow.open_offers(session):
+        raise OfferClosedError
+    attempt = charging.claim(
+        locked,
+        operation,
+        purpose=charging.upsell_purpose(offer.id),
+        step=offer.step,
+        amount=offer.price,
+        currency=session.currency,
+        vault_id=_stored_card(session),
+    )
+    # The session stays at its step: the order does not wait for an extra.
+    data = {"offer": offer.id, "amount": str(offer.price), "currency": session.currency}
+    locked.update({}, kind="upsell_started", data=data)
+    return attempt
+
+
+def _stored_card(session: SessionSnapshot) -> str:
+    """Return the vault id of the paid order; its attempt is the authority, not the session."""
+    order = ChargeAttempt.objects.filter(
+        session_id=session.id, purpose=CHECKOUT, state=ChargeAttempt.State.SUCCEEDED
+    ).first()
+    if order is None or not order.vault_id:
+        raise NoStoredCardError
+    return order.vault_id
+
+
+def _decline(locked: LockedSession, operation: Operation, offer: Offer) -> Reply:
+    """Note the refusal. A shopper may leave a step whose charge is unknown, not one in flight."""
+    session = locked.session
+    _refuse_while_claimed(session.id, offer.step)
+    if _is_behind(session, offer):
+        raise OfferClosedError
+    if session.current_step == offer.step and session.status != COMPLETED:
+        locked.update(
+            _declined(session, offer), kind="upsell_declined", data={"offer": offer.id}
+        )
+    reply = replies.done(locked.session)
+    idempotency.remember(session.id, operation.key, operation.digest, reply=reply)
+    return reply
+
+
+def _refuse_while_claimed(session_id: str, step: str) -> None:
+    claimed = ChargeAttempt.objects.filter(
+        session_id=session_id, step=step, state=ChargeAttempt.State.CLAIMED
+    )
+    if claimed.exists():
+        raise ChargeInFlightError
+
+
+def _is_behind(session: SessionSnapshot, offer: Offer) -> bool:
+    return get_flow().rank(session.current_step) < get_flow().rank(offer.step)
+
+
+def _declined(session: SessionSnapshot, offer: Offer) -> dict[str, Any]:
+    upsells = session.upsells
+    declined = list(dict.fromkeys([*upsells.declined, offer.id]))
+    after = {
+        "accepted": list(upsells.accepted),
+        "declined": declined,
+        "details": upsells.details,
+    }
+    remaining = [each for each in flow.open_offers(session) if each.id != offer.id]
+    return {"upsells": after} | ({} if remaining else flow.step_after(offer.step))

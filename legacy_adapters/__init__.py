@@ -1,0 +1,1 @@
+"""Everything that knows the old world; deletable whole after the cut-over."""

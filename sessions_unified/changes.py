@@ -1,0 +1,99 @@
+"""What a change to a session may be: named fields, checked and frozen, and the moves it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from sessions_unified import expiry
+from sessions_unified.exceptions import InvalidChangeError
+from sessions_unified.flow import FlowTable, Position
+from sessions_unified.money import quantize
+from sessions_unified.snapshot import FrozenDict, Product, SessionSnapshot, Upsells, decode_hook
+
+_TYPES: Final[dict[str, Any]] = {
+    "email": str | None,
+    "status": str,
+    "current_step": str,
+    "customer": FrozenDict | None,
+    "products": tuple[Product, ...],
+    "amount": Decimal | None,
+    "currency": str,
+    "vault_id": str | None,
+    "transaction_id": str | None,
+    "payment_token": str | None,
+    "upsells": Upsells,
+    "metadata": FrozenDict,
+}
+
+CHANGEABLE: Final = frozenset(_TYPES)
+
+
+def coerce(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``changes`` with each value as the snapshot holds it.
+
+    Raises:
+        InvalidChangeError: a field is not one that can be changed, or its value is of the wrong
+            kind; it names the field.
+
+    """
+    fields: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name not in CHANGEABLE:
+            message = f"A session has no changeable field {name!r}."
+            raise InvalidChangeError(message, field=name)
+        try:
+            fields[name] = msgspec.convert(value, _TYPES[name], dec_hook=decode_hook)
+        except (msgspec.ValidationError, NotImplementedError) as exc:
+            message = f"{name}: {exc}"
+            raise InvalidChangeError(message, field=name) from exc
+    return fields
+
+
+def apply(
+    before: SessionSnapshot,
+    fields: Mapping[str, Any],
+    *,
+    flow: FlowTable | None,
+    now: datetime,
+) -> tuple[SessionSnapshot, tuple[str, ...]]:
+    """Return the session after ``fields``, at the next version, and the names that changed.
+
+    Nothing changed: ``before`` itself and no names. Without ``flow`` any move is made.
+
+    Raises:
+        InvalidTransitionError: the flow does not allow the move.
+
+    """
+    fields = dict(fields)
+    if fields.get("amount") is not None:
+        fields["amount"] = quantize(fields["amount"], fields.get("currency", before.currency))
+    changed = tuple(sorted(name for name, value in fields.items() if value != getattr(before, name)))
+    if not changed:
+        return before, ()
+    status = fields.get("status", before.status)
+    step = fields.get("current_step", before.current_step)
+    if flow is not None:
+        flow.check(Position(before.status, before.current_step), Position(status, step))
+    after = msgspec.structs.replace(
+        before,
+        **{name: fields[name] for name in changed},
+        version=before.version + 1,
+        updated_at=now,
+        expires_at=expiry.deadline_after_change(before, status=status, step=step, now=now),
+    )
+    return after, changed
+
+
+def event_data(before: SessionSnapshot, after: SessionSnapshot) -> dict[str, Any]:
+    """Return what an event says of a move: positions before and after, and nothing personal."""
+    data: dict[str, Any] = {}
+    if before.status != after.status:
+        data["status"] = [before.status, after.status]
+    if before.current_step != after.current_step:
+        data["step"] = [before.current_step, after.current_step]
+    return data

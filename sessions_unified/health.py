@@ -1,0 +1,125 @@
+"""The state of one session across the tiers, difference by difference."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sessions_unified.exceptions import TierUnavailableError
+from sessions_unified.flow import COMPLETED, EXPIRED, Position, get_flow
+from sessions_unified.ids import is_session_id
+from sessions_unified.snapshot import SessionSnapshot
+from sessions_unified.tiers import Copy, Tier, Tiers
+
+
+class TierReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What one tier holds of a session.
+
+    ``differences`` names the fields in which it differs from the database; ``age_seconds`` is the
+    copy's age; ``error`` says why the tier did not answer.
+    """
+
+    name: str
+    is_present: bool
+    version: int | None = None
+    age_seconds: float | None = None
+    differences: tuple[str, ...] = ()
+    error: str | None = None
+
+
+class SessionHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """The findings of `examine`; ``problems`` is empty for a healthy session."""
+
+    id: str
+    exists: bool
+    is_expired: bool
+    is_schema_valid: bool
+    is_flow_valid: bool
+    tiers_agree: bool
+    problems: tuple[str, ...]
+    tiers: tuple[TierReport, ...]
+
+
+def examine(tiers: Tiers, session_id: str) -> SessionHealth:
+    """Compare what each tier holds now. Leaves no trace in any of them.
+
+    Raises:
+        DatabaseUnavailableError: there is nothing to compare with.
+
+    """
+    row = tiers.database.row(session_id)
+    truth = row.copy.session if row is not None else None
+    reports = tuple(_report(tier, session_id, truth, tiers) for tier in tiers.all)
+    problems = [f"{each.name}: {text}" for each in reports for text in _complaints(each, truth)]
+    is_expired = truth is not None and _is_expired(truth, tiers, held=bool(row and row.holds))
+    schema = [] if truth is None else _schema_problems(truth)
+    in_flow = truth is None or truth.status == EXPIRED or _in_flow(truth)
+    if not in_flow and truth is not None:
+        problems.append(f"{truth.status}/{truth.current_step} is outside the flow")
+    if truth is None:
+        problems.append("there is no such session")
+    return SessionHealth(
+        id=session_id,
+        exists=truth is not None,
+        is_expired=is_expired,
+        is_schema_valid=not schema,
+        is_flow_valid=in_flow,
+        tiers_agree=not any(_complaints(each, truth) for each in reports),
+        problems=(*schema, *problems),
+        tiers=reports,
+    )
+
+
+def _report(
+    tier: Tier, session_id: str, truth: SessionSnapshot | None, tiers: Tiers
+) -> TierReport:
+    try:
+        copy: Copy | None = tier.peek(session_id)
+    except TierUnavailableError as exc:
+        return TierReport(name=tier.name, is_present=False, error=str(exc))
+    if copy is None:
+        return TierReport(name=tier.name, is_present=False)
+    return TierReport(
+        name=tier.name,
+        is_present=True,
+        version=copy.session.version,
+        age_seconds=max(0.0, (tiers.clock.now() - copy.true_at).total_seconds()),
+        differences=() if truth is None else differences(truth, copy.session),
+    )
+
+
+def differences(truth: SessionSnapshot, other: SessionSnapshot) -> tuple[str, ...]:
+    """Return the names of the fields in which ``other`` differs."""
+    names = SessionSnapshot.__struct_fields__
+    return tuple(name for name in names if getattr(truth, name) != getattr(other, name))
+
+
+def _complaints(report: TierReport, truth: SessionSnapshot | None) -> list[str]:
+    if report.error is not None:
+        return [report.error]
+    if report.is_present and truth is None:
+        return ["holds a session that the database does not have"]
+    if report.differences:
+        return [f"differs in {', '.join(report.differences)}"]
+    return []
+
+
+def _is_expired(session: SessionSnapshot, tiers: Tiers, *, held: bool) -> bool:
+    if session.status == EXPIRED:
+        return True
+    held = held and session.status != COMPLETED
+    return not held and tiers.clock.now() >= session.expires_at
+
+
+def _in_flow(session: SessionSnapshot) -> bool:
+    return Position(session.status, session.current_step) in get_flow().positions
+
+
+def _schema_problems(session: SessionSnapshot) -> list[str]:
+    problems = []
+    if not is_session_id(session.id):
+        problems.append("the id does not have the shape of a session id")
+    if session.amount is not None and session.amount < 0:
+        problems.append("the amount is negative")
+    if session.amount is None and session.products:
+        problems.append("there are products but no amount")
+    return problems

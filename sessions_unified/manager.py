@@ -1,0 +1,431 @@
+"""The one manager of sessions: tiered reads, compare-and-set writes, and nothing lost.
+
+The rules that everything here keeps:
+
+1. The database is the truth: commit first, then caches. Money paths read it under a lock
+   (`lock_session`) and never a cache.
+2. L2 (Redis) and L1 (this process) are best effort, for reads. A miss leaves a random lease, a
+   fill succeeds only while that lease stands, a put after commit replaces an older copy or ends a
+   lease and never creates, a delete removes both. A stall of any length, FLUSHALL or eviction ends
+   in a miss, never in an old copy.
+3. No tier serves a copy older than ``STALENESS_BOUND_SECONDS``, whatever else fails; the age
+   travels with the copy.
+4. After commit one put and one message drop older copies elsewhere. L1 serves only while its
+   channel is proven alive.
+5. Redis has a time budget a manager (a request) and a breaker. Cache → database → a clear error; a
+   degraded answer says so (``degraded``).
+6. ``touch`` only raises ``last_seen_at``: no version, no event, flushed in batches; before a copy
+   is called expired the pending touch and the row are read. Nothing else is ever deferred.
+7. One `Clock` gives the database's time; SQL takes ``now`` as a parameter.
+8. Past ``expires_at``: unpaid → ``expired``; paid → ``completed``/``success``; held → untouched.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from django.db import transaction
+
+from sessions_unified import changes as changing
+from sessions_unified import expiry, health, ids, sweeping, touches
+from sessions_unified.conf import get_conf
+from sessions_unified.exceptions import (
+    InvalidChangeError,
+    InvalidTransitionError,
+    SessionExpiredError,
+    SessionHeldError,
+    SessionNotFoundError,
+    TierUnavailableError,
+    VersionConflictError,
+)
+from sessions_unified.flow import COMPLETED, EXPIRED, get_flow
+from sessions_unified.locking import LockedSession
+from sessions_unified.models import UnifiedSession
+from sessions_unified.money import quantize
+from sessions_unified.publishing import publish_copy, publish_gone
+from sessions_unified.signals import session_deleted
+from sessions_unified.snapshot import SessionSnapshot
+from sessions_unified.tiers import Copy, Tiers, get_tiers
+from sessions_unified.tiers.base import Read
+from sessions_unified.tiers.database import Change
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+# Optimistic writes that lose this often are done under the row's lock instead.
+_OPTIMISTIC_ATTEMPTS: Final = 4
+
+Answer = TypeVar("Answer")
+
+
+class UnifiedSessionManager:
+    """Sessions for one caller; cheap to make, one a request (`sessions_unified.get_manager`).
+
+    Attributes:
+        endpoint: the endpoint it serves.
+        actor: who the events name; no PII.
+        degraded: why this manager's answers were degraded so far: ``redis`` and the like.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str = "default",
+        request: HttpRequest | None = None,
+        tiers: Tiers | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self.actor: str = getattr(request, "session_actor", "system")
+        self.degraded: set[str] = set()
+        self._tiers = tiers or get_tiers()
+        self._redis_ms_left = get_conf().REDIS_BUDGET_MS
+
+    # Reads
+
+    def get_session(self, session_id: str, *, fresh: bool = False) -> SessionSnapshot:
+        """Return the session, from the fastest tier that has it.
+
+        Inside a transaction, and with ``fresh``, the database is read.
+
+        Raises:
+            SessionNotFoundError: there is none, or it was deleted.
+            SessionExpiredError: it is past its end; ``.session`` is its last state.
+            DatabaseUnavailableError: no tier could answer.
+
+        """
+        return self._alive(self._copy(session_id, fresh=fresh))
+
+    def get_sessions(self, session_ids: Iterable[str]) -> dict[str, SessionSnapshot]:
+        """Return the sessions that exist and are alive, by id; one round trip a tier."""
+        wanted = list(dict.fromkeys(session_ids))
+        found: dict[str, Copy] = {}
+        if not self._in_transaction():
+            memory = self._tiers.memory
+            if memory is not None:
+                reads = {key: memory.read(key).copy for key in wanted}
+                found = {key: copy for key, copy in reads.items() if copy is not None}
+            missing = [key for key in wanted if key not in found]
+            redis = self._tiers.redis
+            if redis is not None and missing:
+                found |= self._redis(lambda: redis.peek_many(missing)) or {}
+        missing = [key for key in wanted if key not in found]
+        if missing:
+            found |= self._tiers.database.peek_many(missing)
+        alive = {}
+        for key in wanted:
+            if key in found:
+                try:
+                    alive[key] = self._alive(found[key])
+                except (SessionExpiredError, SessionNotFoundError):
+                    continue
+        return alive
+
+    def validate_session(self, session_id: str) -> health.SessionHealth:
+        """Report whether the session exists, is alive and well-formed, and the tiers agree."""
+        return health.examine(self._tiers, session_id)
+
+    # Writes
+
+    def create_session(  # noqa: PLR0913  (the session's own fields, by name)
+        self,
+        *,
+        email: str | None = None,
+        customer: Mapping[str, Any] | None = None,
+        products: Sequence[Any] = (),
+        amount: Decimal | None = None,
+        currency: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
+    ) -> SessionSnapshot:
+        """Store a new session at the flow's first step and return it.
+
+        ``session_id`` is minted unless the caller has minted one already.
+
+        Raises:
+            InvalidChangeError: a value is of the wrong kind, or the id is taken.
+            DatabaseUnavailableError: nothing was stored.
+
+        """
+        now = self._tiers.clock.now()
+        start = get_flow().start
+        given = changing.coerce(
+            {
+                "email": email,
+                "customer": None if customer is None else dict(customer),
+                "products": products,
+                "amount": amount,
+                "currency": currency or get_conf().DEFAULT_CURRENCY,
+                "metadata": dict(metadata or {}),
+            }
+        )
+        if given["amount"] is not None:
+            given["amount"] = quantize(given["amount"], given["currency"])
+        session = SessionSnapshot(
+            id=session_id or ids.mint_session_id(int(now.timestamp() * 1000)),
+            status=start.status,
+            current_step=start.step,
+            version=1,
+            created_at=now,
+            updated_at=now,
+            expires_at=expiry.deadline(
+                status=start.status, step=start.step, created_at=now, now=now
+            ),
+            **given,
+        )
+        change = Change(kind="session_created", actor=self.actor, at=now)
+        if not self._tiers.database.insert(session, change):
+            message = "This session id is taken."
+            raise InvalidChangeError(message, field="id")
+        return session
+
+    def update_session(
+        self,
+        session_id: str,
+        changes: Mapping[str, Any],
+        *,
+        if_version: int | None = None,
+        kind: str = "session_updated",
+    ) -> SessionSnapshot:
+        """Change only the named fields and return the session; no change, no event.
+
+        Compare-and-set: a write that another one overtook is repeated on the newer state, unless
+        ``if_version`` asks for one version.
+
+        Raises:
+            VersionConflictError: the session is not at ``if_version``.
+            InvalidTransitionError: the flow does not allow the move.
+            InvalidChangeError: a field is unknown or its value is of the wrong kind.
+            SessionNotFoundError, SessionExpiredError: as `get_session`.
+            DatabaseUnavailableError: whether it was stored is not known; read again.
+
+        """
+        fields = changing.coerce(changes)
+        for attempt in range(_OPTIMISTIC_ATTEMPTS):
+            is_fresh = attempt > 0 or self._in_transaction()
+            try:
+                session = self._alive(self._copy(session_id, fresh=is_fresh))
+                self._check_version(session, if_version)
+                after = self._try_update(session, fields, kind)
+            except (InvalidTransitionError, VersionConflictError):
+                if is_fresh:
+                    raise
+                continue  # judged by a cached copy: judge again by the row
+            if after is not None and (after is not session or is_fresh):
+                return after
+        with self.lock_session(session_id) as locked:
+            self._check_version(locked.session, if_version)
+            return locked.update(fields, kind=kind)
+
+    def delete_session(self, session_id: str, *, if_version: int | None = None) -> None:
+        """Delete the session everywhere, for good: a tombstone without PII stays in the database.
+
+        Raises:
+            SessionHeldError: a charge of it is open.
+            SessionNotFoundError: there is none, or it was deleted already.
+            VersionConflictError: the session is not at ``if_version``.
+
+        """
+        database = self._tiers.database
+        change = Change(kind="session_deleted", actor=self.actor, at=self._tiers.clock.now())
+        with transaction.atomic(using=database.alias):
+            row = database.lock(session_id)
+            if row is None:
+                raise SessionNotFoundError
+            self._check_version(row.copy.session, if_version)
+            version = database.tombstone(session_id, change)
+            if version is None:
+                raise SessionHeldError
+            session_deleted.send(sender=UnifiedSession, session_ids=[session_id])
+            self._on_commit(lambda: publish_gone(self._tiers, {session_id: version}))
+
+    def expire_session(self, session_id: str) -> SessionSnapshot:
+        """End the session now, by the money-aware rule: paid → completed, unpaid → expired.
+
+        Raises:
+            SessionHeldError: a charge of it is open.
+            SessionNotFoundError: there is none.
+
+        """
+        with self.lock_session(session_id, allow_expired=True) as locked:
+            if locked.holds:
+                raise SessionHeldError
+            return locked.expire()
+
+    def extend_session(
+        self, session_id: str, duration: timedelta | None = None, *, past_limit: bool = False
+    ) -> SessionSnapshot:
+        """Move ``expires_at`` to ``duration`` from now; None: to what the step's limit gives.
+
+        It never gets shorter and never passes the absolute limit, unless ``past_limit`` (staff).
+        A completed session keeps its receipt limit.
+
+        Raises:
+            SessionNotFoundError, SessionExpiredError: as `get_session`.
+
+        """
+        with self.lock_session(session_id) as locked:
+            return locked.extend(duration, past_limit=past_limit)
+
+    def touch_session(self, session_id: str) -> None:
+        """Note that the shopper was seen now; slides the idle limit, never the absolute one."""
+        touches.touch(self._tiers, session_id, self._tiers.clock.now())
+
+    def drop_copies(self, session_id: str) -> bool:
+        """Drop the session from the caches; return whether all of them took notice."""
+        session = self._copy(session_id, fresh=True).session
+        return publish_gone(self._tiers, {session_id: session.version})
+
+    @contextmanager
+    def lock_session(
+        self, session_id: str, *, allow_expired: bool = False, durable: bool = False
+    ) -> Iterator[LockedSession]:
+        """Run one short transaction with the session's row locked: read, decide, write.
+
+        ``durable`` refuses to be part of a larger transaction, so that leaving the block is the
+        commit. Never call a network service inside.
+
+        Raises:
+            SessionNotFoundError: there is none.
+            SessionExpiredError: it is past its end, unpaid and not held; not raised with
+                ``allow_expired``.
+
+        """
+        alias = self._tiers.database.alias
+        with transaction.atomic(using=alias, durable=durable):
+            row = self._tiers.database.lock(session_id)
+            if row is None:
+                raise SessionNotFoundError
+            locked = LockedSession(tiers=self._tiers, actor=self.actor, row=row)
+            if not allow_expired:
+                locked.check_alive()
+            yield locked
+            if locked.is_changed:
+                copy = locked.copy
+                self._on_commit(lambda: publish_copy(self._tiers, copy))
+
+    # Inside
+
+    def _copy(self, session_id: str, *, fresh: bool = False) -> Copy:
+        if fresh or self._in_transaction():
+            return self._load(session_id)
+        memory = self._tiers.memory
+        first = memory.read(session_id) if memory is not None else Read(None)
+        if first.copy is not None:
+            return first.copy
+        if memory is None or first.lease is None:
+            return self._read_through(session_id)
+        lease = first.lease
+
+        def load() -> Copy:
+            try:
+                copy = self._read_through(session_id)
+                memory.fill(copy, lease)
+                return copy
+            finally:
+                memory.release(session_id, lease)
+
+        return self._tiers.flights.do(lease, load)
+
+    def _read_through(self, session_id: str) -> Copy:
+        redis = self._tiers.redis
+        if redis is None:
+            return self._load(session_id)
+        second = self._redis(lambda: redis.read(session_id)) or Read(None)
+        if second.copy is not None:
+            return second.copy
+        copy = self._load(session_id)
+        lease = second.lease
+        if lease is not None:
+            self._redis(lambda: redis.fill(copy, lease))
+        return copy
+
+    def _load(self, session_id: str) -> Copy:
+        copy = self._tiers.database.peek(session_id)
+        if copy is None:
+            raise SessionNotFoundError
+        return copy
+
+    def _redis(self, operation: Callable[[], Answer]) -> Answer | None:
+        """Run a Redis operation within what is left of this manager's budget; None if it fails."""
+        if self._redis_ms_left <= 0:
+            self.degraded.add("redis")
+            return None
+        began = time.monotonic()
+        try:
+            return operation()
+        except TierUnavailableError:
+            self.degraded.add("redis")
+            return None
+        finally:
+            self._redis_ms_left -= (time.monotonic() - began) * 1000
+
+    def _alive(self, copy: Copy) -> SessionSnapshot:
+        session = copy.session
+        if session.status != EXPIRED and self._tiers.clock.now() < session.expires_at:
+            return session
+        return self._past_end(session.id)
+
+    def _past_end(self, session_id: str) -> SessionSnapshot:
+        """Judge by the row and its touches; settle what is due, even with cleanup stopped."""
+        row = self._tiers.database.row(session_id)
+        if row is None:
+            raise SessionNotFoundError
+        session = row.copy.session
+        seen = touches.pending_touch(self._tiers, session_id)
+        if seen is not None and (row.last_seen_at is None or seen > row.last_seen_at):
+            self._tiers.database.raise_last_seen({session_id: seen})
+        else:
+            seen = row.last_seen_at
+        if row.holds and session.status != COMPLETED:
+            return session
+        if session.status != EXPIRED and (
+            self._tiers.clock.now() < expiry.effective_deadline(session, seen)
+        ):
+            return session
+        if session.status in {COMPLETED, EXPIRED}:
+            raise SessionExpiredError(session=session)
+        sweeping.expire_due(self._tiers, only=[session_id], actor=self.actor)
+        settled = self._load(session_id).session
+        if settled.status == EXPIRED:
+            raise SessionExpiredError(session=settled)
+        return settled
+
+    def _try_update(
+        self, session: SessionSnapshot, fields: Mapping[str, Any], kind: str
+    ) -> SessionSnapshot | None:
+        """Return the session after the change, itself if nothing changes, None if overtaken."""
+        clock, database = self._tiers.clock, self._tiers.database
+        now = clock.now()
+        after, changed = changing.apply(session, fields, flow=get_flow(), now=now)
+        if not changed:
+            return session
+        change = Change(
+            kind=kind,
+            actor=self.actor,
+            at=now,
+            changed=changed,
+            data=changing.event_data(session, after),
+        )
+        if not database.compare_and_set(session.version, after, change, changed):
+            return None
+        copy = Copy(after, now)
+        self._on_commit(lambda: publish_copy(self._tiers, copy))
+        return after
+
+    @staticmethod
+    def _check_version(session: SessionSnapshot, if_version: int | None) -> None:
+        if if_version is not None and session.version != if_version:
+            raise VersionConflictError
+
+    def _in_transaction(self) -> bool:
+        """Whether a read may see this thread's uncommitted writes, which no cache may keep."""
+        return self._tiers.database.connection.in_atomic_block
+
+    def _on_commit(self, publish: Callable[[], object]) -> None:
+        transaction.on_commit(publish, using=self._tiers.database.alias)

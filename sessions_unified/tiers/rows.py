@@ -1,0 +1,74 @@
+"""A snapshot as a database row, and back: the one place that knows columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from sessions_unified.money import quantize
+from sessions_unified.snapshot import (
+    EMPTY,
+    FrozenDict,
+    Product,
+    SessionSnapshot,
+    Upsells,
+    decode_hook,
+)
+
+SESSIONS: Final = "sessions_unified_unifiedsession"
+EVENTS: Final = "sessions_unified_sessionevent"
+
+FIELDS: Final = SessionSnapshot.__struct_fields__
+COLUMNS: Final = ", ".join(FIELDS)
+JSON_FIELDS: Final = frozenset({"customer", "products", "upsells", "metadata"})
+
+# What a tombstone forgets: everything personal, and everything that opens a card.
+BLANK: Final = (
+    "email = NULL, customer = NULL, products = '[]', metadata = '{}', upsells = '{}', "
+    "vault_id = NULL, payment_token = NULL, transaction_id = NULL"
+)
+
+_numbers = msgspec.json.Encoder(decimal_format="number")
+_products = msgspec.json.Decoder(tuple[Product, ...], dec_hook=decode_hook)
+_upsells = msgspec.json.Decoder(Upsells, dec_hook=decode_hook)
+_object = msgspec.json.Decoder(FrozenDict, dec_hook=decode_hook)
+
+
+def placeholder(name: str) -> str:
+    """Return the parameter marker of a column."""
+    return "%s::jsonb" if name in JSON_FIELDS else "%s"
+
+
+PLACEHOLDERS: Final = tuple(placeholder(name) for name in FIELDS)
+
+
+def to_params(session: SessionSnapshot) -> dict[str, Any]:
+    """Return column → value, JSON as text."""
+    values: dict[str, Any] = {name: getattr(session, name) for name in FIELDS}
+    for name in JSON_FIELDS:
+        if values[name] is not None:
+            values[name] = _numbers.encode(values[name]).decode()
+    return values
+
+
+def from_row(row: Sequence[Any]) -> SessionSnapshot:
+    """Return the snapshot of a row whose columns are `COLUMNS`, in order."""
+    values = dict(zip(FIELDS, row, strict=True))
+    amount = values["amount"]
+    customer = values["customer"]
+    values["amount"] = None if amount is None else quantize(amount, values["currency"])
+    values["customer"] = None if customer is None else _object.decode(customer)
+    values["products"] = _products.decode(values["products"])
+    values["upsells"] = _upsells.decode(values["upsells"])
+    metadata = values["metadata"]
+    values["metadata"] = EMPTY if metadata == "{}" else _object.decode(metadata)
+    for name in ("created_at", "updated_at", "expires_at"):
+        values[name] = _utc(values[name])
+    return SessionSnapshot(**values)
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
