@@ -50,14 +50,14 @@ bench: $(VENV)/.dev ## Measure
 	else echo "There are no benchmarks yet (tests/benchmarks)."; fi
 
 soak: $(VENV)/.dev ## Run the long tests, with the full counts
-	@if [ -d tests/soak ]; then $(BIN)/python -m pytest -m soak tests/soak $(ARGS); \
+	@if [ -d tests/soak ]; then $(BIN)/python -m pytest --hypothesis-profile=soak -m soak tests/soak $(ARGS); \
 	else echo "There are no soak tests yet (tests/soak)."; fi
 
 docs: $(VENV)/.docs ## Build the documentation into build/docs
-	@if [ -f docs/conf.py ]; then \
+	@if [ -f docs/index.md ]; then \
 		$(LINT_ENV) $(BIN)/python -m sphinx -W --keep-going -q docs build/docs \
 		&& echo "Open build/docs/index.html."; \
-	else echo "There is no documentation yet (docs/conf.py)."; fi
+	else echo "There is no documentation yet (docs/index.md)."; fi
 
 # A stamp a requirements file: installed again only when that file changes. dev is a superset of
 # site, at the same versions (make lock constrains the others by dev.txt).
@@ -74,7 +74,7 @@ $(VENV)/.site: requirements/site.txt | $(BIN)/pip
 
 # The first interpreter that is new enough and can make a virtual environment; PYTHON=… chooses.
 $(BIN)/pip:
-	@old=; for python in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14; do \
+	@old=; bare=; for python in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14; do \
 		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue; \
 		$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { old="$$old $$python is $$version."; continue; }; \
 		$$python -c 'import ensurepip, venv' 2>/dev/null || { bare="$$python"; continue; }; \

@@ -12,5 +12,5 @@ class FunnelConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect the receivers."""
-        from funnel import checks  # noqa: F401, PLC0415
-        from funnel.payments import receivers  # noqa: F401, PLC0415
+        from funnel import checks
+        from funnel.payments import receivers

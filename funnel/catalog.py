@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sessions_unified.exceptions import PricingError
 from sessions_unified.money import quantize
 from sessions_unified.pricing import Priced
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 CURRENCY: Final = "USD"
 MAX_ORDER_AMOUNT: Final = Decimal(10_000)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from funnel.exceptions import NothingToChargeError
 from funnel.payments import charging, idempotency, replies
 from funnel.payments.charging import CHECKOUT, Operation
-from funnel.payments.idempotency import Reply
 from sessions_unified.exceptions import InvalidTransitionError
 from sessions_unified.flow import PROCESSING, Position, get_flow
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from funnel.payments.idempotency import Reply
     from sessions_unified.manager import UnifiedSessionManager
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as CheckWarning
 from django.utils.module_loading import import_string
 
 from funnel.conf import get_conf
@@ -39,7 +40,7 @@ def check_production(**_: Any) -> list[CheckMessage]:
     if get_gateway().takes_money:
         return []
     return [
-        Warning(
+        CheckWarning(
             "The payment gateway is a sandbox: no money is taken.",
             hint="Set PAYMENT_GATEWAY to a real gateway.",
             id="funnel.W001",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from funnel.catalog import Offer, offers_at
 from sessions_unified.flow import COMPLETED, EXPIRED, FAILED, get_flow
-from sessions_unified.snapshot import SessionSnapshot
+
+if TYPE_CHECKING:
+    from sessions_unified.snapshot import SessionSnapshot
 
 _PAGES: Final = {
     "checkout": "/checkout",

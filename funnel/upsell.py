@@ -14,11 +14,11 @@ from funnel.exceptions import (
 )
 from funnel.payments import charging, idempotency, replies
 from funnel.payments.charging import CHECKOUT, Operation
-from funnel.payments.idempotency import Reply
 from funnel.payments.models import ChargeAttempt
 from sessions_unified.flow import COMPLETED, get_flow
 
 if TYPE_CHECKING:
+    from funnel.payments.idempotency import Reply
     from sessions_unified.locking import LockedSession
     from sessions_unified.manager import UnifiedSessionManager
     from sessions_unified.snapshot import SessionSnapshot
@@ -104,9 +104,7 @@ def _decline(locked: LockedSession, operation: Operation, offer: Offer) -> Reply
     if _is_behind(session, offer):
         raise OfferClosedError
     if session.current_step == offer.step and session.status != COMPLETED:
-        locked.update(
-            _declined(session, offer), kind="upsell_declined", data={"offer": offer.id}
-        )
+        locked.update(_declined(session, offer), kind="upsell_declined", data={"offer": offer.id})
     reply = replies.done(locked.session)
     idempotency.remember(session.id, operation.key, operation.digest, reply=reply)
     return reply

@@ -13,29 +13,29 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 
-def livez(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
+def livez(request: HttpRequest) -> HttpResponse:
     """Answer that this process serves; asks nothing of any dependency (promise R46)."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
 def _error(request: HttpRequest, status: int, code: str, title: str, detail: str) -> HttpResponse:
     if request.path.startswith("/api/"):
-        return problem_response(request, status, code, detail)
+        return problem_response(status, code, detail)
     context = {"title": title, "detail": detail}
     return render(request, "storefront/error.html", context, status=status)
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a malformed request."""
     return _error(request, 400, "bad_request", "Bad request", "This request is malformed.")
 
 
-def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a request that is not allowed."""
     return _error(request, 403, "forbidden", "Not allowed", "You may not do this.")
 
 
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:  # noqa: ARG001
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a request for nothing we have."""
     return _error(request, 404, "not_found", "Not found", "There is nothing at this address.")
 

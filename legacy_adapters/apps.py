@@ -9,3 +9,7 @@ class LegacyAdaptersConfig(AppConfig):
     name = "legacy_adapters"
     verbose_name = "Legacy sessions"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        from legacy_adapters import checks  # noqa: F401, PLC0415

@@ -12,4 +12,4 @@ class SessionsUnifiedConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks."""
-        from sessions_unified import checks  # noqa: F401, PLC0415
+        from sessions_unified import checks

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -14,6 +12,10 @@ from sessions_unified.exceptions import InvalidChangeError
 from sessions_unified.flow import FlowTable, Position
 from sessions_unified.money import quantize
 from sessions_unified.snapshot import FrozenDict, Product, SessionSnapshot, Upsells, decode_hook
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
 
 _TYPES: Final[dict[str, Any]] = {
     "email": str | None,
@@ -72,7 +74,9 @@ def apply(
     fields = dict(fields)
     if fields.get("amount") is not None:
         fields["amount"] = quantize(fields["amount"], fields.get("currency", before.currency))
-    changed = tuple(sorted(name for name, value in fields.items() if value != getattr(before, name)))
+    changed = tuple(
+        sorted(name for name, value in fields.items() if value != getattr(before, name))
+    )
     if not changed:
         return before, ()
     status = fields.get("status", before.status)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.utils.module_loading import import_string
 
 from sessions_unified.conf import get_conf
 from sessions_unified.tokens import decode_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @register("sessions_unified")
@@ -29,7 +33,9 @@ def check_settings(**_: Any) -> list[CheckMessage]:
     for name in ("STALENESS_BOUND_SECONDS", "ABSOLUTE_LIMIT_SECONDS", "RECEIPT_LIMIT_SECONDS"):
         if getattr(conf, name) <= 0:
             text = f"{name} is not a positive number."
-            messages.append(Error(text, hint="Set it to seconds above 0.", id="sessions_unified.E003"))
+            messages.append(
+                Error(text, hint="Set it to seconds above 0.", id="sessions_unified.E003")
+            )
     if conf.COOKIE_NAME.startswith("__Host-") and not conf.COOKIE_SECURE:
         messages.append(
             Error(
@@ -64,7 +70,7 @@ def check_token_keys(**_: Any) -> list[CheckMessage]:
     )
     if not keys:
         return [
-            Warning(
+            CheckWarning(
                 "TOKEN_KEYS is empty: the API and the storefront cannot issue session tokens.",
                 hint=how,
                 id="sessions_unified.W001",
@@ -100,7 +106,7 @@ def check_production(**_: Any) -> list[CheckMessage]:
         )
     if not conf.COOKIE_SECURE:
         messages.append(
-            Warning(
+            CheckWarning(
                 "The session cookie is sent over plain HTTP.",
                 hint="Set COOKIE_SECURE and a __Host- COOKIE_NAME.",
                 id="sessions_unified.W002",
@@ -110,7 +116,7 @@ def check_production(**_: Any) -> list[CheckMessage]:
 
 
 @register(Tags.database)
-def check_database(*, databases: list[str] | None = None, **_: Any) -> list[CheckMessage]:
+def check_database(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """Require PostgreSQL: row locks, xid8 and SKIP LOCKED have no twin elsewhere."""
     alias = get_conf().DATABASE_ALIAS
     if alias not in (databases or []):

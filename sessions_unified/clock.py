@@ -91,11 +91,10 @@ class DatabaseClock(Clock):
 def get_clock() -> Clock:
     """Return this process's clock, of the class that ``CLOCK`` names."""
     conf = get_conf()
-    clock_class = import_string(conf.CLOCK)
+    clock_class: type[Clock] = import_string(conf.CLOCK)
     if issubclass(clock_class, DatabaseClock):
         return clock_class(conf.DATABASE_ALIAS)
-    clock: Clock = clock_class()
-    return clock
+    return clock_class()
 
 
 def _forget(*, setting: str, **_: object) -> None:

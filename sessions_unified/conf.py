@@ -77,8 +77,8 @@ class Conf:
     EVENT_RETENTION_DAYS: int = 365
     DEFAULT_CURRENCY: str = "USD"
     TOKEN_KEYS: dict[str, str] = field(default_factory=dict)
-    TOKEN_ISSUER: str = "sessions-unified"
-    TOKEN_AUDIENCE: str = "funnel-session"
+    TOKEN_ISSUER: str = "sessions-unified"  # noqa: S105  (a public claim)
+    TOKEN_AUDIENCE: str = "funnel-session"  # noqa: S105
     TOKEN_GRACE_SECONDS: int = 24 * 3600
     COOKIE_NAME: str = "__Host-funnel_session"
     COOKIE_SECURE: bool = True

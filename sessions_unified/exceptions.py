@@ -29,7 +29,9 @@ class SessionExpiredError(SessionsUnifiedError):
 
     code = "session_expired"
 
-    def __init__(self, message: str | None = None, *, session: SessionSnapshot | None = None):
+    def __init__(
+        self, message: str | None = None, *, session: SessionSnapshot | None = None
+    ) -> None:
         super().__init__(message)
         self.session = session
 

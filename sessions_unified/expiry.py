@@ -6,10 +6,13 @@ Rules 6 and 8 of `manager`. The same limits as SQL for batches: `sessions_unifie
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from sessions_unified.conf import get_conf
 from sessions_unified.flow import COMPLETED
-from sessions_unified.snapshot import SessionSnapshot
+
+if TYPE_CHECKING:
+    from sessions_unified.snapshot import SessionSnapshot
 
 
 def absolute_limit(created_at: datetime) -> datetime:

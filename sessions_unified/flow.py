@@ -103,7 +103,7 @@ class FlowTable:
         return self.positions[-1]
 
     def rank(self, step: str) -> int:
-        """Return how far along ``step`` is; −1 for a step that the flow does not know."""
+        """Return how far along ``step`` is; -1 for a step that the flow does not know."""
         return self.steps.index(step) if step in self.steps else -1
 
     def position_at(self, step: str) -> Position:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from sessions_unified.exceptions import TierUnavailableError
 from sessions_unified.flow import COMPLETED, EXPIRED, Position, get_flow
 from sessions_unified.ids import is_session_id
 from sessions_unified.snapshot import SessionSnapshot
-from sessions_unified.tiers import Copy, Tier, Tiers
+
+if TYPE_CHECKING:
+    from sessions_unified.tiers import Copy, Tier, Tiers
 
 
 class TierReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,9 +73,7 @@ def examine(tiers: Tiers, session_id: str) -> SessionHealth:
     )
 
 
-def _report(
-    tier: Tier, session_id: str, truth: SessionSnapshot | None, tiers: Tiers
-) -> TierReport:
+def _report(tier: Tier, session_id: str, truth: SessionSnapshot | None, tiers: Tiers) -> TierReport:
     try:
         copy: Copy | None = tier.peek(session_id)
     except TierUnavailableError as exc:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 from django.db import connections, transaction
 
 from sessions_unified import sweeping
 from sessions_unified.models import UnifiedSession
+from sessions_unified.publishing import publish_gone
 from sessions_unified.signals import session_imported
-from sessions_unified.snapshot import SessionSnapshot
-from sessions_unified.tiers import Tiers
+from sessions_unified.tiers.database import Change
 from sessions_unified.tiers.rows import COLUMNS, EVENTS, FIELDS, PLACEHOLDERS, SESSIONS, to_params
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def import_sessions(
-    tiers: Tiers, sessions: Sequence[SessionSnapshot], *, source: str
-) -> set[str]:
+    from sessions_unified.snapshot import SessionSnapshot
+    from sessions_unified.tiers import Tiers
+
+
+def import_sessions(tiers: Tiers, sessions: Sequence[SessionSnapshot], *, source: str) -> set[str]:
     """Insert the sessions whose ids are free and return those ids; existing ones stay as they are.
 
     One transaction: rows, an ``imported`` event each, and the receivers of `session_imported`, who
@@ -32,9 +36,7 @@ def import_sessions(
         new = [session for session in sessions if session.id in inserted]
         session_imported.send(sender=UnifiedSession, sessions=new)
         if new:
-            sweeping.expire_due(
-                tiers, batch_size=len(new), only=inserted, actor=f"import:{source}"
-            )
+            sweeping.expire_due(tiers, batch_size=len(new), only=inserted, actor=f"import:{source}")
     return inserted
 
 
@@ -42,7 +44,7 @@ def _insert(tiers: Tiers, sessions: Sequence[SessionSnapshot], source: str) -> s
     row = f"({', '.join(PLACEHOLDERS)}, 0)"
     sql = f"""
         WITH changed AS (
-            INSERT INTO {SESSIONS} ({COLUMNS}, holds) VALUES {', '.join([row] * len(sessions))}
+            INSERT INTO {SESSIONS} ({COLUMNS}, holds) VALUES {", ".join([row] * len(sessions))}
             ON CONFLICT (id) DO NOTHING RETURNING id, version, status, current_step
         ), logged AS (
             INSERT INTO {EVENTS} (session_id, seq, kind, changed, data, actor, at)
@@ -51,7 +53,7 @@ def _insert(tiers: Tiers, sessions: Sequence[SessionSnapshot], source: str) -> s
                    %s, %s
             FROM changed
         ) SELECT id FROM changed
-    """  # noqa: S608  (names are ours, values are parameters)
+    """
     params = [value for session in sessions for value in to_params(session).values()]
     with connections[tiers.database.alias].cursor() as cursor:
         cursor.execute(sql, [*params, source, f"import:{source}", tiers.clock.now()])
@@ -65,9 +67,6 @@ def replace_imported(
 
     None if it is no longer at ``if_version``: it has changed here too.
     """
-    from sessions_unified.publishing import publish_gone  # noqa: PLC0415
-    from sessions_unified.tiers.database import Change  # noqa: PLC0415
-
     now = tiers.clock.now()
     after = msgspec.structs.replace(session, version=if_version + 1)
     names = tuple(name for name in FIELDS if name not in {"id", "version", "created_at"})

@@ -8,14 +8,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from django.db.models import Q
 
 from sessions_unified.clock import get_clock
 from sessions_unified.conf import get_conf
 from sessions_unified.models import ServiceKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 READ: Final = "sessions:read"
 WRITE: Final = "sessions:write"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,9 +10,14 @@ from sessions_unified import changes as changing
 from sessions_unified import expiry, touches
 from sessions_unified.exceptions import SessionExpiredError, VersionConflictError
 from sessions_unified.flow import COMPLETED, EXPIRED, get_flow
-from sessions_unified.snapshot import SessionSnapshot
 from sessions_unified.tiers import Copy, Tiers
 from sessions_unified.tiers.database import Change, LockedRow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+
+    from sessions_unified.snapshot import SessionSnapshot
 
 
 class LockedSession:
@@ -38,6 +41,8 @@ class LockedSession:
     def check_alive(self) -> None:
         """Refuse a session past its end, touches counted; a held one is never past it.
 
+        A paid one is completed, by the same rule as everywhere, and goes on.
+
         Raises:
             SessionExpiredError: with the session's last state.
 
@@ -49,8 +54,11 @@ class LockedSession:
             return
         pending = touches.pending_touch(self._tiers, session.id)
         seen = max(filter(None, (pending, self._row.last_seen_at)), default=None)
-        if self._tiers.clock.now() >= expiry.effective_deadline(session, seen):
+        if self._tiers.clock.now() < expiry.effective_deadline(session, seen):
+            return
+        if session.status == COMPLETED or not session.is_paid:
             raise SessionExpiredError(session=session)
+        self.expire()
 
     def update(
         self,
@@ -78,7 +86,9 @@ class LockedSession:
                 return before
             after = msgspec.structs.replace(before, version=before.version + 1, updated_at=now)
         facts = changing.event_data(before, after) | dict(data or {})
-        return self._write(after, Change(kind=kind, actor=self._actor, at=now, changed=changed, data=facts))
+        return self._write(
+            after, Change(kind=kind, actor=self._actor, at=now, changed=changed, data=facts)
+        )
 
     def extend(self, duration: timedelta | None, *, past_limit: bool) -> SessionSnapshot:
         """Move ``expires_at``; see ``manager.extend_session``."""
@@ -88,7 +98,10 @@ class LockedSession:
         limit = expiry.absolute_limit(before.created_at)
         if duration is None:
             wanted = expiry.deadline(
-                status=before.status, step=before.current_step, created_at=before.created_at, now=now
+                status=before.status,
+                step=before.current_step,
+                created_at=before.created_at,
+                now=now,
             )
         else:
             wanted = now + duration if past_limit else min(now + duration, limit)
@@ -99,7 +112,8 @@ class LockedSession:
             before, expires_at=expires_at, version=before.version + 1, updated_at=now
         )
         return self._write(
-            after, Change(kind="session_extended", actor=self._actor, at=now, changed=("expires_at",))
+            after,
+            Change(kind="session_extended", actor=self._actor, at=now, changed=("expires_at",)),
         )
 
     def expire(self) -> SessionSnapshot:
@@ -120,7 +134,9 @@ class LockedSession:
             after = msgspec.structs.replace(after, expires_at=min(before.expires_at, now))
         kind = "session_completed" if before.is_paid else "session_expired"
         facts = changing.event_data(before, after)
-        return self._write(after, Change(kind=kind, actor=self._actor, at=now, changed=changed, data=facts))
+        return self._write(
+            after, Change(kind=kind, actor=self._actor, at=now, changed=changed, data=facts)
+        )
 
     def hold(self) -> None:
         """Add a reason why the session may not be expired, purged or deleted."""

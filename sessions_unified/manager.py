@@ -23,16 +23,14 @@ The rules that everything here keeps:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from django.db import transaction
 
 from sessions_unified import changes as changing
 from sessions_unified import expiry, health, ids, sweeping, touches
+from sessions_unified.asynchronous import AsyncTwins
 from sessions_unified.conf import get_conf
 from sessions_unified.exceptions import (
     InvalidChangeError,
@@ -55,6 +53,10 @@ from sessions_unified.tiers.base import Read
 from sessions_unified.tiers.database import Change
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import timedelta
+    from decimal import Decimal
+
     from django.http import HttpRequest
 
 # Optimistic writes that lose this often are done under the row's lock instead.
@@ -63,7 +65,7 @@ _OPTIMISTIC_ATTEMPTS: Final = 4
 Answer = TypeVar("Answer")
 
 
-class UnifiedSessionManager:
+class UnifiedSessionManager(AsyncTwins):
     """Sessions for one caller; cheap to make, one a request (`sessions_unified.get_manager`).
 
     Attributes:
@@ -106,10 +108,8 @@ class UnifiedSessionManager:
         wanted = list(dict.fromkeys(session_ids))
         found: dict[str, Copy] = {}
         if not self._in_transaction():
-            memory = self._tiers.memory
-            if memory is not None:
-                reads = {key: memory.read(key).copy for key in wanted}
-                found = {key: copy for key, copy in reads.items() if copy is not None}
+            if self._tiers.memory is not None:
+                found = self._tiers.memory.peek_many(wanted)
             missing = [key for key in wanted if key not in found]
             redis = self._tiers.redis
             if redis is not None and missing:
@@ -132,7 +132,7 @@ class UnifiedSessionManager:
 
     # Writes
 
-    def create_session(  # noqa: PLR0913  (the session's own fields, by name)
+    def create_session(
         self,
         *,
         email: str | None = None,

@@ -12,10 +12,10 @@ from sessions_unified.flow import STATUSES
 from sessions_unified.ids import MAX_ID_LENGTH
 
 
-class Xid8Field(models.BigIntegerField):
+class Xid8Field(models.BigIntegerField):  # type: ignore[type-arg]  # only the stubs are generic
     """PostgreSQL's 64-bit transaction id."""
 
-    def db_type(self, connection: Any) -> str:  # noqa: ARG002  (Django's signature)
+    def db_type(self, connection: Any) -> str:
         """Return the column type."""
         return "xid8"
 
@@ -43,16 +43,16 @@ class UnifiedSession(models.Model):
     """
 
     id = models.CharField(primary_key=True, max_length=MAX_ID_LENGTH)
-    email = models.TextField(null=True, blank=True)  # noqa: DJ001  (absent is not empty)
+    email = models.TextField(null=True, blank=True)
     status = models.CharField(max_length=16, choices=[(name, name) for name in STATUSES])
     current_step = models.CharField(max_length=64)
     customer = models.JSONField(null=True, blank=True)
     products = models.JSONField(default=list, blank=True)
     amount = models.DecimalField(max_digits=19, decimal_places=4, null=True, blank=True)
     currency = models.CharField(max_length=3)
-    vault_id = models.TextField(null=True, blank=True)  # noqa: DJ001
-    transaction_id = models.TextField(null=True, blank=True)  # noqa: DJ001
-    payment_token = models.TextField(null=True, blank=True)  # noqa: DJ001
+    vault_id = models.TextField(null=True, blank=True)
+    transaction_id = models.TextField(null=True, blank=True)
+    payment_token = models.TextField(null=True, blank=True)
     upsells = models.JSONField(default=dict, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     version = models.BigIntegerField(default=1)

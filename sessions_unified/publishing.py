@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from sessions_unified.exceptions import TierUnavailableError
-from sessions_unified.tiers import Copy, Tiers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sessions_unified.tiers import Copy, Tiers
 
 logger = logging.getLogger(__name__)
 

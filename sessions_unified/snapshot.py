@@ -18,8 +18,8 @@ class FrozenDict(dict[str, Any]):
         message = "A session snapshot cannot be changed. Use update_session."
         raise TypeError(message)
 
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
 
     def __copy__(self) -> Self:
         return self
@@ -57,7 +57,7 @@ class Product(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Upsells(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Which offers the shopper took and refused; ``details`` by offer: amount, time, …"""
+    """Which offers the shopper took and refused; ``details`` by offer: amount, time and more."""
 
     accepted: tuple[str, ...] = ()
     declined: tuple[str, ...] = ()
@@ -91,9 +91,7 @@ class SessionSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
     def __repr__(self) -> str:
         # No PII and no vault id: snapshots end up in tracebacks and logs.
-        return (
-            f"<SessionSnapshot {self.id} v{self.version} {self.status}/{self.current_step}>"
-        )
+        return f"<SessionSnapshot {self.id} v{self.version} {self.status}/{self.current_step}>"
 
     @property
     def is_paid(self) -> bool:

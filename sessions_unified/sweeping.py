@@ -1,14 +1,14 @@
 """Expiry and purge in batches: SKIP LOCKED, an event each, money-aware.
 
 Used by the beat tasks, ``cleanup_sessions``, imports, and reads that meet a session past its end.
-Rules 6 and 8 of `manager`: unpaid → ``expired``; paid → ``completed``/``success``; held → untouched.
+Rules 6 and 8 of `manager`: unpaid → ``expired``, paid → ``completed``/``success``, held →
+untouched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db import connections, transaction
 
@@ -17,8 +17,12 @@ from sessions_unified.flow import get_flow
 from sessions_unified.models import UnifiedSession
 from sessions_unified.publishing import publish_gone
 from sessions_unified.signals import session_deleted
-from sessions_unified.tiers import Tiers
 from sessions_unified.tiers.rows import BLANK, EVENTS, SESSIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sessions_unified.tiers import Tiers
 
 _DUE: Final = (
     "deleted_at IS NULL AND status NOT IN ('completed', 'expired') AND holds = 0 "
@@ -91,7 +95,7 @@ def expire_due(
                    %(actor)s, %(now)s
             FROM changed
         ) SELECT id, version FROM changed
-    """  # noqa: S608  (names are ours, values are parameters)
+    """
     return _run_batch(tiers, sql, params)
 
 
@@ -99,7 +103,7 @@ def count_due(tiers: Tiers) -> int:
     """Return how many sessions `expire_due` would settle by now."""
     condition, params = due_condition(get_conf())
     params["now"] = tiers.clock.now()
-    sql = f"SELECT count(*) FROM {SESSIONS} WHERE {condition}"  # noqa: S608
+    sql = f"SELECT count(*) FROM {SESSIONS} WHERE {condition}"
     return _count(tiers, sql, params)
 
 
@@ -130,13 +134,13 @@ def purge_finished(tiers: Tiers, *, batch_size: int = 500, actor: str = "system"
             SELECT id, version, 'session_purged', '[]'::jsonb, '{{}}'::jsonb, %(actor)s, %(now)s
             FROM changed
         ) SELECT id, version FROM changed
-    """  # noqa: S608
+    """
     return _run_batch(tiers, sql, params, deleted=True)
 
 
 def count_purgeable(tiers: Tiers) -> int:
     """Return how many sessions `purge_finished` would replace by now."""
-    sql = f"SELECT count(*) FROM {SESSIONS} WHERE {_PURGEABLE}"  # noqa: S608
+    sql = f"SELECT count(*) FROM {SESSIONS} WHERE {_PURGEABLE}"
     return _count(tiers, sql, _purge_params(tiers))
 
 
@@ -149,18 +153,17 @@ def drop_old_events(tiers: Tiers, *, batch_size: int = 5000) -> int:
             WHERE s.deleted_at <= %(before)s AND e.at <= %(before)s LIMIT %(batch)s
             FOR UPDATE OF e SKIP LOCKED
         )
-    """  # noqa: S608
+    """
     alias = tiers.database.alias
     with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
         # The log's trigger refuses every other DELETE (migration 0002).
         cursor.execute("SET LOCAL sessions_unified.purging = 'on'")
         cursor.execute(sql, {"before": before, "batch": batch_size})
-        return cursor.rowcount
+        dropped: int = cursor.rowcount
+    return dropped
 
 
-def _run_batch(
-    tiers: Tiers, sql: str, params: dict[str, Any], *, deleted: bool = False
-) -> int:
+def _run_batch(tiers: Tiers, sql: str, params: dict[str, Any], *, deleted: bool = False) -> int:
     alias = tiers.database.alias
     with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
         cursor.execute(sql, params)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from celery import shared_task
 
 from sessions_unified import sweeping, touches
 from sessions_unified.tiers import get_tiers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # One run stops here and leaves the rest to the next, so that a backlog cannot hold a worker.
 _MAX_BATCHES = 100

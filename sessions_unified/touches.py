@@ -7,11 +7,13 @@ half-way are harmless; losing Redis costs at most one flush interval.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sessions_unified.conf import get_conf
 from sessions_unified.exceptions import TierUnavailableError
-from sessions_unified.tiers import Tiers
+
+if TYPE_CHECKING:
+    from sessions_unified.tiers import Tiers
 
 # Remove a flushed touch unless a later one has come meanwhile. ARGV: id, score, id, score, …
 _FORGET_FLUSHED: Final = """
@@ -68,7 +70,9 @@ def flush_touches(tiers: Tiers, *, batch_size: int = 1000) -> int:
     redis = tiers.redis
     flushed = 0
     while True:
-        batch = redis.call(lambda client: client.zrange(_key(), 0, batch_size - 1, withscores=True))
+        batch: Any = redis.call(
+            lambda client: client.zrange(_key(), 0, batch_size - 1, withscores=True)
+        )
         if not batch:
             return flushed
         scores = {member.decode(): score for member, score in batch}
@@ -77,9 +81,7 @@ def flush_touches(tiers: Tiers, *, batch_size: int = 1000) -> int:
         )
         # repr keeps every digit of the score, so that what is forgotten is what was written.
         args = [part for member, score in scores.items() for part in (member, repr(score))]
-        redis.call(
-            lambda client, args=args: client.register_script(_FORGET_FLUSHED)([_key()], args)
-        )
+        redis.run_script(_FORGET_FLUSHED, _key(), *args)
         flushed += len(scores)
         if len(scores) < batch_size:
             return flushed

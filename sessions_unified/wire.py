@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sessions_unified.snapshot import Product, SessionSnapshot
+if TYPE_CHECKING:
+    from sessions_unified.snapshot import Product, SessionSnapshot
 
 # Never sent: what opens or names a card.
 SERVER_ONLY = frozenset({"vault_id", "payment_token"})

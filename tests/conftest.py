@@ -176,7 +176,7 @@ def _wait_for(child: Child, url: str) -> None:
     deadline = time.monotonic() + WEB_START_SECONDS
     while time.monotonic() < deadline and child.is_running:
         try:
-            urllib.request.urlopen(url, timeout=5).close()
+            urllib.request.urlopen(f"{url}/livez", timeout=5).close()
         except urllib.error.HTTPError as exc:
             exc.close()  # whatever it answers, it serves
         except OSError:

@@ -14,7 +14,7 @@ from sessions_unified.api.serializers import CustomerSerializer, SessionSchema
 class CheckoutSerializer(StrictSerializer):
     """``POST /api/checkout/process``."""
 
-    paymentToken = StrictCharField(max_length=255)  # noqa: N815  (the wire format)
+    paymentToken = StrictCharField(max_length=255)
     customer = CustomerSerializer(required=False)
 
 

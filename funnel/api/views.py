@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import NotAuthenticated, PermissionDenied
-from rest_framework.response import Response
 
 from funnel import exceptions as errors
 from funnel.api import serializers
 from funnel.checkout import process_checkout
-from funnel.payments.idempotency import Reply
 from funnel.upsell import process_upsell
 from sessions_unified.api import problems
 from sessions_unified.api.base import SessionAPIView
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rest_framework.request import Request
+    from rest_framework.response import Response
+
+    from funnel.payments.idempotency import Reply
 
 _KEY = OpenApiParameter(
     "Idempotency-Key",
@@ -87,7 +89,9 @@ class ChargeView(SessionAPIView):
     @staticmethod
     def reply(reply: Reply) -> HttpResponse:
         """Return the reply, byte for byte."""
-        media_type = "application/json" if reply.status < 400 else problems.MEDIA_TYPE  # noqa: PLR2004
+        media_type = (
+            "application/json" if reply.status < HTTPStatus.BAD_REQUEST else problems.MEDIA_TYPE
+        )
         response = HttpResponse(reply.body, status=reply.status, content_type=media_type)
         if reply.retry_after is not None:
             response["Retry-After"] = str(reply.retry_after)

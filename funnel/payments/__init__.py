@@ -1,0 +1,1 @@
+"""Money: attempts, the charge protocol, gateways."""

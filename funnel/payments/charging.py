@@ -12,13 +12,13 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import OperationalError
+
 from funnel import flow
 from funnel.catalog import OFFERS
 from funnel.conf import get_conf
@@ -33,6 +33,8 @@ from sessions_unified.flow import COMPLETED, EXPIRED, get_flow
 from sessions_unified.money import quantize
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sessions_unified.locking import LockedSession
     from sessions_unified.manager import UnifiedSessionManager
 
@@ -97,7 +99,7 @@ def is_paid(session_id: str, purpose: str) -> bool:
     ).exists()
 
 
-def claim(  # noqa: PLR0913  (one row, by name)
+def claim(
     locked: LockedSession,
     operation: Operation,
     *,
@@ -126,9 +128,7 @@ def claim(  # noqa: PLR0913  (one row, by name)
         lease_until=now + timedelta(seconds=get_conf().LEASE_SECONDS),
         created_at=now,
     )
-    idempotency.remember(
-        operation.session_id, operation.key, operation.digest, attempt=attempt
-    )
+    idempotency.remember(operation.session_id, operation.key, operation.digest, attempt=attempt)
     locked.hold()
     return attempt
 
@@ -305,7 +305,9 @@ def _take_upsell(locked: LockedSession, attempt: ChargeAttempt) -> None:
 
 def _plain(detail: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: float(value) if isinstance(value, Decimal) else getattr(value, "isoformat", lambda v=value: v)()
+        name: float(value)
+        if isinstance(value, Decimal)
+        else getattr(value, "isoformat", lambda v=value: v)()
         for name, value in detail.items()
     }
 

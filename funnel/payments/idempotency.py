@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from funnel.exceptions import IdempotencyKeyError, IdempotencyKeyReusedError
 from funnel.payments.models import ChargeAttempt, IdempotencyRecord
 from sessions_unified.clock import get_clock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _encoder = msgspec.json.Encoder(decimal_format="number", order="deterministic")

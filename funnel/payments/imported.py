@@ -8,9 +8,7 @@ may have been charged, so it becomes ``needs_review`` and is held until a person
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from django.db.models import F
 
@@ -20,7 +18,12 @@ from funnel.payments.models import ChargeAttempt
 from sessions_unified.clock import get_clock
 from sessions_unified.flow import PROCESSING
 from sessions_unified.models import UnifiedSession
-from sessions_unified.snapshot import SessionSnapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from sessions_unified.snapshot import SessionSnapshot
 
 GATEWAY: Final = "imported"
 State = ChargeAttempt.State

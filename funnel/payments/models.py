@@ -40,8 +40,8 @@ class ChargeAttempt(models.Model):
     currency = models.CharField(max_length=3)
     gateway = models.CharField(max_length=32)
     gateway_order_id = models.CharField(max_length=100)
-    transaction_id = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001
-    vault_id = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001
+    transaction_id = models.CharField(max_length=100, null=True, blank=True)
+    vault_id = models.CharField(max_length=100, null=True, blank=True)
     lease_until = models.DateTimeField()
     reason = models.CharField(max_length=200, blank=True)
     response = models.JSONField(default=dict, blank=True)
@@ -100,7 +100,7 @@ class IdempotencyRecord(models.Model):
         ChargeAttempt, null=True, on_delete=models.PROTECT, related_name="idempotency_records"
     )
     status = models.PositiveSmallIntegerField(null=True)
-    answer = models.TextField(null=True)  # noqa: DJ001
+    answer = models.TextField(null=True)
     created_at = models.DateTimeField(db_index=True)
 
     class Meta:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.dispatch import receiver
 
 from funnel.payments.imported import record_imported
 from funnel.payments.models import IdempotencyRecord
 from sessions_unified.signals import session_deleted, session_imported
-from sessions_unified.snapshot import SessionSnapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sessions_unified.snapshot import SessionSnapshot
 
 
 @receiver(session_imported, dispatch_uid="funnel.record_imported")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -10,8 +10,10 @@ from funnel.flow import next_for
 from funnel.payments.idempotency import Reply
 from funnel.payments.models import ChargeAttempt
 from sessions_unified.api import problems
-from sessions_unified.snapshot import SessionSnapshot
 from sessions_unified.wire import to_wire
+
+if TYPE_CHECKING:
+    from sessions_unified.snapshot import SessionSnapshot
 
 RETRY_AFTER_SECONDS: Final = 2
 
@@ -40,9 +42,7 @@ def done(session: SessionSnapshot) -> Reply:
 
 def unknown(session: SessionSnapshot) -> Reply:
     """Return 202: the outcome is not known yet; never "no payment was taken"."""
-    return Reply(
-        status=202, body=_encoder.encode(_state(session)), retry_after=RETRY_AFTER_SECONDS
-    )
+    return Reply(status=202, body=_encoder.encode(_state(session)), retry_after=RETRY_AFTER_SECONDS)
 
 
 def refused(session: SessionSnapshot, state: str) -> Reply:

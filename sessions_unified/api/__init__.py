@@ -1,0 +1,1 @@
+"""The session API over HTTP."""

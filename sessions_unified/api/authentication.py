@@ -39,13 +39,13 @@ class TokenAuthentication(BaseAuthentication):
                 return Shopper(tokens.open_token(bearer, clock=get_clock())), None
             except InvalidTokenError as exc:
                 raise AuthenticationFailed(str(exc), code=exc.code) from exc
-        session_id = session_id_from_cookie(request._request)  # noqa: SLF001  (DRF's own idiom)
+        session_id = session_id_from_cookie(request._request)
         if session_id is None:
             return None
         refuse_cross_origin(request)
         return Shopper(session_id), None
 
-    def authenticate_header(self, request: Request) -> str:  # noqa: ARG002
+    def authenticate_header(self, request: Request) -> str:
         """Return the scheme that a 401 asks for."""
         return 'Bearer realm="session"'
 
@@ -68,9 +68,9 @@ class KeyAuthentication(BaseAuthentication):
 class StaffAuthentication(SessionAuthentication):
     """The Django login of a staff member, with Django's CSRF check."""
 
-    def authenticate(self, request: Request) -> tuple[Staff, None] | None:  # type: ignore[override]
+    def authenticate(self, request: Request) -> tuple[Staff, None] | None:
         """Return the staff member."""
-        user = getattr(request._request, "user", None)  # noqa: SLF001
+        user = getattr(request._request, "user", None)
         if user is None or not user.is_active or not user.is_staff:
             return None
         self.enforce_csrf(request)

@@ -51,7 +51,7 @@ class SessionAPIView(APIView):
     def manager(self, principal: Principal | None = None) -> UnifiedSessionManager:
         """Return this request's manager, acting for ``principal``."""
         if self._manager is None:
-            request = self.request._request  # noqa: SLF001
+            request = self.request._request
             self._manager = get_manager(self.endpoint, request)
         if principal is not None:
             self._manager.actor = principal.actor

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from sessions_unified.snapshot import SessionSnapshot
 
+_MAX_DIGITS: Final = 18  # fits a bigint
 _TAG: Final = re.compile(r'(W/)?"([^"]*)"')
 
 
@@ -31,7 +32,7 @@ def wanted_version(request: Request) -> int | None:
     if header is None or header.strip() == "*":
         return None
     versions = [tag for weak, tag in _TAG.findall(header) if not weak and tag.isascii()]
-    numbers = [int(tag) for tag in versions if tag.isdigit() and len(tag) < 19]  # noqa: PLR2004
+    numbers = [int(tag) for tag in versions if tag.isdigit() and len(tag) <= _MAX_DIGITS]
     if len(numbers) != 1:
         raise VersionConflictError
     return numbers[0]

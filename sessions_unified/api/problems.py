@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from typing import Any, Final
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import BadRequest, SuspiciousOperation
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from rest_framework import status
 from rest_framework.exceptions import APIException, ErrorDetail, ValidationError
 from rest_framework.response import Response
@@ -15,6 +15,9 @@ from rest_framework.views import exception_handler
 
 from sessions_unified import exceptions as errors
 from sessions_unified.api.renderers import WireJSONRenderer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +64,7 @@ def handle(exc: Exception, context: dict[str, Any]) -> Response | None:
         return _problem(response.status_code, "permission_denied", "You may not do this.")
     if isinstance(exc, BadRequest | SuspiciousOperation):
         return _problem(400, "bad_request", "The request is malformed.")
-    logger.exception("An API view failed", exc_info=exc)
+    logger.error("An API view failed", exc_info=exc)
     return _problem(500, "internal_error", "Something went wrong here. It has been logged.")
 
 
@@ -70,13 +73,19 @@ def _domain_problem(exc: errors.SessionsUnifiedError) -> Response:
     fields = []
     if isinstance(exc, errors.InvalidChangeError) and exc.field:
         fields = [{"field": exc.field, "message": str(exc)}]
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if http_status == 503 else {}  # noqa: PLR2004
+    headers = (
+        {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        if http_status == HTTPStatus.SERVICE_UNAVAILABLE
+        else {}
+    )
     return _problem(http_status, exc.code, str(exc), fields=fields, headers=headers)
 
 
 def _api_problem(exc: APIException | Http404, response: Response) -> Response:
     headers = {
-        name: response[name] for name in ("WWW-Authenticate", "Retry-After", "Allow") if name in response
+        name: response[name]
+        for name in ("WWW-Authenticate", "Retry-After", "Allow")
+        if name in response
     }
     if isinstance(exc, Http404):
         return _problem(404, "not_found", "There is nothing here.", headers=headers)
@@ -148,17 +157,10 @@ def body(
 
 def status_title(http_status: int) -> str:
     """Return the reason phrase of a status."""
-    from http import HTTPStatus  # noqa: PLC0415
-
     return HTTPStatus(http_status).phrase
 
 
-def problem_response(
-    request: HttpRequest,  # noqa: ARG001
-    http_status: int,
-    code: str,
-    detail: str,
-) -> HttpResponse:
+def problem_response(http_status: int, code: str, detail: str) -> HttpResponse:
     """Return a problem outside of DRF: for Django's own error handlers."""
     content = WireJSONRenderer().render(body(http_status, code, detail))
     return HttpResponse(content, status=http_status, content_type=MEDIA_TYPE)

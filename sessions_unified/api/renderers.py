@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rest_framework.renderers import BaseRenderer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
@@ -21,8 +23,8 @@ class WireJSONRenderer(BaseRenderer):
     def render(
         self,
         data: Any,
-        accepted_media_type: str | None = None,  # noqa: ARG002
-        renderer_context: Mapping[str, Any] | None = None,  # noqa: ARG002
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
         """Return the bytes; nothing for no data."""
         return b"" if data is None else _encoder.encode(data)

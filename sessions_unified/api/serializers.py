@@ -37,8 +37,8 @@ class AddressSerializer(StrictSerializer):
 class CustomerSerializer(StrictSerializer):
     """Who orders."""
 
-    firstName = StrictCharField(max_length=100)  # noqa: N815  (the wire format)
-    lastName = StrictCharField(max_length=100, allow_blank=True)  # noqa: N815
+    firstName = StrictCharField(max_length=100)
+    lastName = StrictCharField(max_length=100, allow_blank=True)
     phone = StrictCharField(max_length=50, required=False, allow_blank=True)
     address = AddressSerializer(required=False)
 
@@ -85,8 +85,9 @@ class _ProductsMixin(StrictSerializer):
         return super().to_internal_value(data)
 
 
-def _products(*, required: bool) -> serializers.ListSerializer[Any]:
-    return ProductSerializer(many=True, required=required, allow_empty=False, max_length=MAX_LINES)
+def _products(*, required: bool) -> Any:
+    limits: dict[str, Any] = {"allow_empty": False, "max_length": MAX_LINES}
+    return ProductSerializer(many=True, required=required, **limits)
 
 
 class CreateSerializer(_ProductsMixin):
@@ -105,13 +106,13 @@ class UpdateSerializer(_ProductsMixin):
     customer = CustomerSerializer(required=False)
     products = _products(required=False)
     metadata = MetadataField(required=False)
-    currentStep = StrictCharField(max_length=64, required=False)  # noqa: N815
+    currentStep = StrictCharField(max_length=64, required=False)
 
 
 class ExtendSerializer(StrictSerializer):
     """``POST /api/session/{id}/extend``."""
 
-    durationSeconds = StrictIntegerField(  # noqa: N815
+    durationSeconds = StrictIntegerField(
         min_value=1, max_value=MAX_EXTENSION_SECONDS, required=False
     )
 
@@ -139,27 +140,27 @@ class SessionSchema(serializers.Serializer[Any]):
     id = serializers.CharField()
     email = serializers.CharField(allow_null=True)
     status = serializers.ChoiceField(choices=STATUSES)
-    currentStep = serializers.CharField()  # noqa: N815
+    currentStep = serializers.CharField()
     customer = CustomerSerializer(allow_null=True)
     products = LineSchema(many=True)
     amount = serializers.FloatField(allow_null=True)
     currency = serializers.CharField()
-    transactionId = serializers.CharField(allow_null=True)  # noqa: N815
+    transactionId = serializers.CharField(allow_null=True)
     upsells = UpsellsSchema()
     metadata = serializers.DictField()
     version = serializers.IntegerField()
-    createdAt = serializers.DateTimeField()  # noqa: N815
-    updatedAt = serializers.DateTimeField()  # noqa: N815
-    expiresAt = serializers.DateTimeField()  # noqa: N815
+    createdAt = serializers.DateTimeField()
+    updatedAt = serializers.DateTimeField()
+    expiresAt = serializers.DateTimeField()
 
 
 class TierReportSchema(serializers.Serializer[Any]):
     """What one tier holds."""
 
     name = serializers.CharField()
-    isPresent = serializers.BooleanField()  # noqa: N815
+    isPresent = serializers.BooleanField()
     version = serializers.IntegerField(allow_null=True)
-    ageSeconds = serializers.FloatField(allow_null=True)  # noqa: N815
+    ageSeconds = serializers.FloatField(allow_null=True)
     differences = serializers.ListField(child=serializers.CharField())
     error = serializers.CharField(allow_null=True)
 
@@ -169,10 +170,10 @@ class HealthSchema(serializers.Serializer[Any]):
 
     id = serializers.CharField()
     exists = serializers.BooleanField()
-    isExpired = serializers.BooleanField()  # noqa: N815
-    isSchemaValid = serializers.BooleanField()  # noqa: N815
-    isFlowValid = serializers.BooleanField()  # noqa: N815
-    tiersAgree = serializers.BooleanField()  # noqa: N815
+    isExpired = serializers.BooleanField()
+    isSchemaValid = serializers.BooleanField()
+    isFlowValid = serializers.BooleanField()
+    tiersAgree = serializers.BooleanField()
     problems = serializers.ListField(child=serializers.CharField())
     tiers = TierReportSchema(many=True)
 
@@ -185,4 +186,6 @@ class ProblemSchema(serializers.Serializer[Any]):
     status = serializers.IntegerField()
     detail = serializers.CharField()
     code = serializers.CharField()
-    errors = serializers.ListField(child=serializers.DictField(), required=False)
+    errors = serializers.ListField(  # type: ignore[assignment]  # RFC 9457's
+        child=serializers.DictField(), required=False
+    )

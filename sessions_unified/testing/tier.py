@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 from datetime import timedelta
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from sessions_unified.clock import Clock
 from sessions_unified.tiers.base import Copy, Read, Tier
+
+if TYPE_CHECKING:
+    from sessions_unified.clock import Clock
 
 
 class InMemoryTier(Tier):
@@ -53,6 +55,6 @@ class InMemoryTier(Tier):
         elif held is not None and held.session.version < copy.session.version:
             self._held[copy.session.id] = copy
 
-    def delete(self, session_id: str, version: int) -> None:  # noqa: ARG002
+    def delete(self, session_id: str, version: int) -> None:
         """Remove copy and lease."""
         self._held.pop(session_id, None)

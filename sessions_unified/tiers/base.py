@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from datetime import datetime
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from sessions_unified.snapshot import SessionSnapshot
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from sessions_unified.snapshot import SessionSnapshot
 
 
 class Copy(NamedTuple):
@@ -64,15 +66,15 @@ class Tier(ABC):
         found = ((session_id, self.peek(session_id)) for session_id in session_ids)
         return {session_id: copy for session_id, copy in found if copy is not None}
 
-    def fill(self, copy: Copy, lease: str) -> bool:  # noqa: ARG002
+    def fill(self, copy: Copy, lease: str) -> bool:
         """Keep ``copy`` if ``lease`` still stands; return whether it was kept."""
         return False
 
-    def release(self, session_id: str, lease: str) -> None:
+    def release(self, session_id: str, lease: str) -> None:  # noqa: B027  (optional)
         """Give back a lease whose load failed. Optional: leases end by themselves."""
 
-    def put(self, copy: Copy) -> None:
+    def put(self, copy: Copy) -> None:  # noqa: B027
         """Replace an older copy by ``copy``; end a lease."""
 
-    def delete(self, session_id: str, version: int) -> None:
+    def delete(self, session_id: str, version: int) -> None:  # noqa: B027
         """Remove copy and lease; ``version`` is the session's at its deletion or change."""

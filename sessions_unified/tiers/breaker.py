@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class CircuitBreaker:
@@ -36,13 +39,13 @@ class CircuitBreaker:
 
     def allows(self) -> bool:
         """Return whether this call may go ahead. True while half open only for one probe."""
-        if self._opened_at is None:
+        if not self.is_open:
             return True
         with self._lock:
-            if self._opened_at is None:
+            now, opened = self._monotonic(), self._opened_at
+            if opened is None:
                 return True
-            now = self._monotonic()
-            if now - self._opened_at < self._reset_seconds:
+            if now - opened < self._reset_seconds:
                 return False
             # A probe whose caller died is replaced after another reset period.
             since = self._probing_since

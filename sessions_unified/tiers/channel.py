@@ -79,7 +79,7 @@ class InvalidationChannel:
 
     def _listen(self) -> None:
         client = self._redis.connection()
-        with client.pubsub() as subscription:
+        with client.pubsub() as subscription:  # type: ignore[no-untyped-call]
             subscription.subscribe(self._redis.channel, self._ping_channel)
             sent = 0.0
             while not self._stop.is_set():

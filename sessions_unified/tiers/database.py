@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 from django.db import DataError, InterfaceError, OperationalError, connections
-from django.db.backends.base.base import BaseDatabaseWrapper
 
-from sessions_unified.clock import Clock
 from sessions_unified.exceptions import (
     DatabaseUnavailableError,
     InvalidChangeError,
     SessionNotFoundError,
 )
-from sessions_unified.snapshot import SessionSnapshot
 from sessions_unified.tiers import rows
 from sessions_unified.tiers.base import Copy, Read, Tier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from sessions_unified.clock import Clock
+    from sessions_unified.snapshot import SessionSnapshot
 
 # Seed of the advisory locks on session ids, so that they meet no other application's.
 _LOCK_SEED = 7_305_517_263
@@ -62,7 +66,7 @@ class LockedRow:
 
 
 _EVENT = (
-    f"INSERT INTO {rows.EVENTS} (session_id, seq, kind, changed, data, actor, at) "  # noqa: S608
+    f"INSERT INTO {rows.EVENTS} (session_id, seq, kind, changed, data, actor, at) "
     "SELECT id, version, %s, %s::jsonb, %s::jsonb, %s, %s FROM changed"
 )
 
@@ -78,7 +82,7 @@ class DatabaseTier(Tier):
 
     @property
     def connection(self) -> BaseDatabaseWrapper:
-        """This thread's connection."""
+        """The connection of this thread."""
         return connections[self.alias]
 
     def read(self, session_id: str) -> Read:
@@ -88,7 +92,7 @@ class DatabaseTier(Tier):
     def peek(self, session_id: str) -> Copy | None:
         """Return the row as a copy."""
         true_at = self._clock.now()  # before the statement: a copy never looks younger than it is
-        sql = f"SELECT {rows.COLUMNS} FROM {rows.SESSIONS} WHERE id = %s AND deleted_at IS NULL"  # noqa: S608
+        sql = f"SELECT {rows.COLUMNS} FROM {rows.SESSIONS} WHERE id = %s AND deleted_at IS NULL"
         found = self._fetch(sql, [session_id])
         return Copy(rows.from_row(found[0]), true_at) if found else None
 
@@ -96,8 +100,7 @@ class DatabaseTier(Tier):
         """Return the rows of several sessions, in one statement."""
         true_at = self._clock.now()
         sql = (
-            f"SELECT {rows.COLUMNS} FROM {rows.SESSIONS} "  # noqa: S608
-            "WHERE id = ANY(%s) AND deleted_at IS NULL"
+            f"SELECT {rows.COLUMNS} FROM {rows.SESSIONS} WHERE id = ANY(%s) AND deleted_at IS NULL"
         )
         found = self._fetch(sql, [list(session_ids)])
         snapshots = (rows.from_row(row) for row in found)
@@ -108,14 +111,16 @@ class DatabaseTier(Tier):
 
         The advisory lock comes first: the session may still live in a legacy store only.
         """
-        self._fetch("SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", [session_id, _LOCK_SEED])
+        self._fetch(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", [session_id, _LOCK_SEED]
+        )
         return self.row(session_id, for_update=True)
 
     def row(self, session_id: str, *, for_update: bool = False) -> LockedRow | None:
         """Return the row with its holds and its last touch."""
         true_at = self._clock.now()
         sql = (
-            f"SELECT {rows.COLUMNS}, holds, last_seen_at FROM {rows.SESSIONS} "  # noqa: S608
+            f"SELECT {rows.COLUMNS}, holds, last_seen_at FROM {rows.SESSIONS} "
             "WHERE id = %s AND deleted_at IS NULL" + (" FOR UPDATE" if for_update else "")
         )
         found = self._fetch(sql, [session_id])
@@ -128,7 +133,7 @@ class DatabaseTier(Tier):
         """Insert the row and its event; False if the id is taken, by a tombstone too."""
         values = rows.to_params(session)
         sql = (
-            f"WITH changed AS (INSERT INTO {rows.SESSIONS} ({rows.COLUMNS}, holds) "  # noqa: S608
+            f"WITH changed AS (INSERT INTO {rows.SESSIONS} ({rows.COLUMNS}, holds) "
             f"VALUES ({', '.join(rows.PLACEHOLDERS)}, 0) ON CONFLICT (id) DO NOTHING "
             f"RETURNING id, version), logged AS ({_EVENT}) SELECT 1 FROM changed"
         )
@@ -142,7 +147,7 @@ class DatabaseTier(Tier):
         names = [*columns, "version", "updated_at", "expires_at"]
         settings = ", ".join(f"{name} = {rows.placeholder(name)}" for name in names)
         sql = (
-            f"WITH changed AS (UPDATE {rows.SESSIONS} SET {settings} "  # noqa: S608
+            f"WITH changed AS (UPDATE {rows.SESSIONS} SET {settings} "
             "WHERE id = %s AND version = %s AND deleted_at IS NULL RETURNING id, version), "
             f"logged AS ({_EVENT}) SELECT 1 FROM changed"
         )
@@ -152,7 +157,7 @@ class DatabaseTier(Tier):
     def tombstone(self, session_id: str, change: Change) -> int | None:
         """Replace the row by a tombstone; return its version, None if absent or held."""
         sql = (
-            f"WITH changed AS (UPDATE {rows.SESSIONS} SET {rows.BLANK}, deleted_at = %s, "  # noqa: S608
+            f"WITH changed AS (UPDATE {rows.SESSIONS} SET {rows.BLANK}, deleted_at = %s, "
             "updated_at = %s, version = version + 1 "
             "WHERE id = %s AND deleted_at IS NULL AND holds = 0 RETURNING id, version), "
             f"logged AS ({_EVENT}) SELECT version FROM changed"
@@ -162,14 +167,14 @@ class DatabaseTier(Tier):
 
     def change_holds(self, session_id: str, by: int) -> None:
         """Raise or lower the count of open holds; under the session's lock."""
-        sql = f"UPDATE {rows.SESSIONS} SET holds = holds + %s WHERE id = %s RETURNING id"  # noqa: S608
+        sql = f"UPDATE {rows.SESSIONS} SET holds = holds + %s WHERE id = %s RETURNING id"
         if not self._fetch(sql, [by, session_id]):
             raise SessionNotFoundError
 
     def raise_last_seen(self, seen: dict[str, datetime]) -> None:
         """Raise ``last_seen_at`` of several sessions; repeats and stale values are harmless."""
         sql = (
-            f"UPDATE {rows.SESSIONS} AS s SET last_seen_at = GREATEST(s.last_seen_at, t.seen) "  # noqa: S608
+            f"UPDATE {rows.SESSIONS} AS s SET last_seen_at = GREATEST(s.last_seen_at, t.seen) "
             "FROM unnest(%s::text[], %s::timestamptz[]) AS t(id, seen) "
             "WHERE s.id = t.id AND s.deleted_at IS NULL RETURNING s.id"
         )

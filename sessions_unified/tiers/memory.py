@@ -5,12 +5,15 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
 from datetime import timedelta
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from sessions_unified.clock import Clock
 from sessions_unified.tiers.base import Copy, Read, Tier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from sessions_unified.clock import Clock
 
 
 class MemoryTier(Tier):
@@ -59,6 +62,12 @@ class MemoryTier(Tier):
         if copy is None or self._clock.now() - copy.true_at >= self._bound:
             return None
         return copy
+
+    def peek_many(self, session_ids: Iterable[str]) -> dict[str, Copy]:
+        """Return the copies that may be served now; unlike `peek`, none while bypassed."""
+        if not self._is_live():
+            return {}
+        return super().peek_many(session_ids)
 
     def fill(self, copy: Copy, lease: str) -> bool:
         """Keep ``copy`` if its lease stands and the channel is alive."""

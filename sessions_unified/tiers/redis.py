@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import redis
 from django_redis import get_redis_connection
 
-from sessions_unified.clock import Clock
 from sessions_unified.exceptions import TierUnavailableError
 from sessions_unified.tiers import codec, scripts
 from sessions_unified.tiers.base import Copy, Read, Tier
-from sessions_unified.tiers.breaker import CircuitBreaker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from sessions_unified.clock import Clock
+    from sessions_unified.tiers.breaker import CircuitBreaker
 
 Answer = TypeVar("Answer")
 
@@ -25,7 +28,7 @@ class RedisTier(Tier):
     name: ClassVar[str] = "redis"
     supports_fill: ClassVar[bool] = True
 
-    def __init__(  # noqa: PLR0913  (one constructor call, in tiers/__init__)
+    def __init__(
         self,
         *,
         clock: Clock,
@@ -74,12 +77,12 @@ class RedisTier(Tier):
     def read(self, session_id: str) -> Read:
         """Return the copy, or a miss with its lease: one GET for a hit, one script more else."""
         key = self.key(session_id)
-        copy = self._fresh(codec.decode(self.call(lambda client: client.get(key))))
+        copy = self.peek(session_id)
         if copy is not None:
             return Read(copy)
         oldest = codec.to_micros(self._clock.now() - self._bound)
         token = secrets.token_hex(16)
-        value = self._run(
+        value = self.run_script(
             scripts.READ_OR_LEASE, key, token, self._lease_ms, oldest, codec.FORMAT
         )
         if value[:1] == codec.LEASE:
@@ -89,7 +92,8 @@ class RedisTier(Tier):
     def peek(self, session_id: str) -> Copy | None:
         """Return what Redis holds, leaving no lease."""
         key = self.key(session_id)
-        return self._fresh(codec.decode(self.call(lambda client: client.get(key))))
+        value: Any = self.call(lambda client: client.get(key))
+        return self._fresh(codec.decode(value))
 
     def peek_many(self, session_ids: Iterable[str]) -> dict[str, Copy]:
         """Return the copies Redis holds of several sessions, in one MGET."""
@@ -97,7 +101,7 @@ class RedisTier(Tier):
         if not ids:
             return {}
         keys = [self.key(session_id) for session_id in ids]
-        values = self.call(lambda client: client.mget(keys))
+        values: Any = self.call(lambda client: client.mget(keys))
         copies = (self._fresh(codec.decode(value)) for value in values)
         return {key: copy for key, copy in zip(ids, copies, strict=True) if copy is not None}
 
@@ -107,12 +111,12 @@ class RedisTier(Tier):
         if ttl <= 0:
             return False
         key = self.key(copy.session.id)
-        return bool(self._run(scripts.FILL, key, lease, codec.encode(copy), ttl))
+        return bool(self.run_script(scripts.FILL, key, lease, codec.encode(copy), ttl))
 
     def put(self, copy: Copy) -> None:
         """Replace a lease or an older copy, and drop older L1 copies everywhere."""
         session = copy.session
-        self._run(
+        self.run_script(
             scripts.PUT,
             self.key(session.id),
             codec.encode(copy),
@@ -125,9 +129,15 @@ class RedisTier(Tier):
     def delete(self, session_id: str, version: int) -> None:
         """Remove copy and lease, and drop L1 copies everywhere."""
         message = f"{session_id} {version}"
-        self._run(scripts.DELETE, self.key(session_id), self.channel, message)
+        self.run_script(scripts.DELETE, self.key(session_id), self.channel, message)
 
-    def _run(self, script: str, key: str, *args: Any) -> Any:
+    def run_script(self, script: str, key: str, *args: Any) -> Any:
+        """Run a Lua script on one key.
+
+        Raises:
+            TierUnavailableError: as `call`.
+
+        """
         # register_script only hashes the text; calling it handles NOSCRIPT by loading it again.
         return self.call(lambda client: client.register_script(script)(keys=[key], args=args))
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -17,6 +16,9 @@ from sessions_unified.snapshot import (
     Upsells,
     decode_hook,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SESSIONS: Final = "sessions_unified_unifiedsession"
 EVENTS: Final = "sessions_unified_sessionevent"

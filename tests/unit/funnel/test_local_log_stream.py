@@ -4,9 +4,7 @@ import io
 import os
 import time
 
-import pytest
-
-from funnel.local.log_stream import LINES_KEPT, LogStream, is_noise
+from funnel.local.log_stream import LINES_KEPT, LogStream
 
 
 class Terminal(io.StringIO):
@@ -95,8 +93,3 @@ def test_a_closed_terminal_does_not_stop_the_reading() -> None:
 
 def test_a_process_never_followed_has_no_last_lines() -> None:
     assert LogStream(io.StringIO()).tail("valkey") == ""
-
-
-@pytest.mark.parametrize("line", ["", "   "])
-def test_noise(line: str) -> None:
-    assert is_noise(line)

@@ -1,0 +1,33 @@
+"""Everything the adapters raise: one tree, whose docstrings are the default messages."""
+
+from __future__ import annotations
+
+import inspect
+
+
+class LegacyAdaptersError(Exception):
+    """The legacy sessions could not be handled as asked."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or inspect.cleandoc(type(self).__doc__ or ""))
+
+
+class UnknownSourceError(LegacyAdaptersError):
+    """There is no such legacy store. Name a key of the setting LEGACY_ADAPTERS."""
+
+
+class SourceUnavailableError(LegacyAdaptersError):
+    """The legacy store did not answer. Nothing was changed; try again when it is back."""
+
+
+class UnreadableRecordError(LegacyAdaptersError):
+    """The legacy record cannot become a session.
+
+    Attributes:
+        reason: which part of it is missing or invalid; no personal data.
+
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

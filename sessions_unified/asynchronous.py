@@ -1,0 +1,63 @@
+"""The manager's methods for async callers: the same methods, in Django's thread for the database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import sync_to_async
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import timedelta
+
+    from sessions_unified.health import SessionHealth
+    from sessions_unified.manager import UnifiedSessionManager
+    from sessions_unified.snapshot import SessionSnapshot
+
+
+class AsyncTwins:
+    """``a…`` twins of `UnifiedSessionManager`'s methods."""
+
+    async def aget_session(
+        self: UnifiedSessionManager, session_id: str, *, fresh: bool = False
+    ) -> SessionSnapshot:
+        """As ``get_session``."""
+        return await sync_to_async(self.get_session)(session_id, fresh=fresh)
+
+    async def aget_sessions(
+        self: UnifiedSessionManager, session_ids: Iterable[str]
+    ) -> dict[str, SessionSnapshot]:
+        """As ``get_sessions``."""
+        return await sync_to_async(self.get_sessions)(session_ids)
+
+    async def avalidate_session(self: UnifiedSessionManager, session_id: str) -> SessionHealth:
+        """As ``validate_session``."""
+        return await sync_to_async(self.validate_session)(session_id)
+
+    async def acreate_session(self: UnifiedSessionManager, **fields: Any) -> SessionSnapshot:
+        """As ``create_session``."""
+        return await sync_to_async(self.create_session)(**fields)
+
+    async def aupdate_session(
+        self: UnifiedSessionManager,
+        session_id: str,
+        changes: Mapping[str, Any],
+        *,
+        if_version: int | None = None,
+    ) -> SessionSnapshot:
+        """As ``update_session``."""
+        return await sync_to_async(self.update_session)(session_id, changes, if_version=if_version)
+
+    async def adelete_session(self: UnifiedSessionManager, session_id: str) -> None:
+        """As ``delete_session``."""
+        await sync_to_async(self.delete_session)(session_id)
+
+    async def aextend_session(
+        self: UnifiedSessionManager, session_id: str, duration: timedelta | None = None
+    ) -> SessionSnapshot:
+        """As ``extend_session``."""
+        return await sync_to_async(self.extend_session)(session_id, duration)
+
+    async def atouch_session(self: UnifiedSessionManager, session_id: str) -> None:
+        """As ``touch_session``."""
+        await sync_to_async(self.touch_session)(session_id)
