@@ -73,9 +73,8 @@ def replace_imported(
     change = Change(
         kind="session_reimported", actor=f"import:{source}", at=now, data={"source": source}
     )
-    columns = [name for name in names if name not in {"updated_at", "expires_at"}]
     with transaction.atomic(using=tiers.database.alias):
-        if not tiers.database.compare_and_set(if_version, after, change, columns):
+        if not tiers.database.compare_and_set(if_version, after, change, names):
             return None
         session_imported.send(sender=UnifiedSession, sessions=[after])
         transaction.on_commit(

@@ -42,8 +42,8 @@ def due_condition(conf: Conf) -> tuple[str, dict[str, Any]]:
         params[f"step_{position}"] = step
         params[f"idle_{position}"] = timedelta(seconds=seconds)
         cases.append(
-            f"(current_step = %(step_{position})s AND LEAST(created_at + %(absolute)s, "
-            f"last_seen_at + %(idle_{position})s) > %(now)s)"
+            f"(current_step = %(step_{position})s AND created_at + %(absolute)s > %(now)s "
+            f"AND last_seen_at + %(idle_{position})s > %(now)s)"
         )
     return _DUE.format(alive=" OR ".join(cases)), params
 

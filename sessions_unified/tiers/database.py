@@ -144,7 +144,7 @@ class DatabaseTier(Tier):
     ) -> bool:
         """Write the named columns if the row is still at ``before_version``; with its event."""
         values = rows.to_params(session)
-        names = [*columns, "version", "updated_at", "expires_at"]
+        names = dict.fromkeys([*columns, "version", "updated_at", "expires_at"])
         settings = ", ".join(f"{name} = {rows.placeholder(name)}" for name in names)
         sql = (
             f"WITH changed AS (UPDATE {rows.SESSIONS} SET {settings} "

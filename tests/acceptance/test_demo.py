@@ -36,6 +36,7 @@ class Demo:
         env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         self.env = {**env, "FUNNEL_LOCAL_DIR": str(local_dir)}
         self.directory = local_dir / "demo"
+        self.port = port
         self.base_url = f"http://{LOOPBACK}:{port}"
         self.lines: list[str] = []
         self.process = subprocess.Popen(
@@ -195,7 +196,7 @@ def test_a_newcomer_starts_the_demo_looks_around_and_comes_back(
     assert not (local_dir / "demo/env").exists()
     assert not list((local_dir / "demo").glob("*.process"))
 
-    second = start()
+    second = start(first.port)
     second.wait_until_ready()
 
     # The data and the keys are kept; the password of the last start is not.
@@ -218,7 +219,7 @@ def test_a_killed_launcher_is_cleaned_up_after_and_a_dead_process_is_named(
     assert killed.stop(signal.SIGKILL) == -signal.SIGKILL
     assert killed.survivors()
 
-    again = start(int(killed.base_url.rpartition(":")[2]))
+    again = start(killed.port)
     again.wait_until_ready()
 
     assert killed.survivors() == set()

@@ -1,0 +1,234 @@
+"""Expiry, purge and touches, in batches, over real PostgreSQL and Redis."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.db import connection, transaction
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sessions_unified import expiry, sweeping, touches
+from sessions_unified.manager import UnifiedSessionManager
+from sessions_unified.models import SessionEvent, UnifiedSession
+from sessions_unified.testing import FrozenClock
+from sessions_unified.tiers import build_tiers
+from tests.integration.test_manager import ORDER, events, paid
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.integration.conftest import MakeTiers
+
+
+def test_due_sessions_are_settled_by_the_money_aware_rule(make_tiers: MakeTiers) -> None:
+    clock = FrozenClock()
+    tiers = make_tiers(clock=clock)
+    manager = UnifiedSessionManager(tiers=tiers)
+    unpaid = manager.create_session(**ORDER)
+    bought = paid(manager, manager.create_session(**ORDER))
+    held = manager.create_session(**ORDER)
+    with manager.lock_session(held.id) as locked:
+        locked.hold()
+    clock.advance(hours=12)
+    young = manager.create_session(**ORDER)
+    clock.advance(hours=12)
+    cached = [manager.get_session(young.id)]
+
+    assert sweeping.count_due(tiers) == 2
+    assert sweeping.expire_due(tiers) == 2
+    assert sweeping.expire_due(tiers) == 0
+
+    rows = UnifiedSession.objects.in_bulk([unpaid.id, bought.id, held.id, young.id])
+    assert rows[unpaid.id].status == "expired"
+    assert (rows[bought.id].status, rows[bought.id].current_step) == ("completed", "success")
+    assert rows[bought.id].expires_at == clock.now() + timedelta(hours=24)
+    assert rows[held.id].status == rows[young.id].status == "pending"
+    assert events(unpaid.id)[-1] == (2, "session_expired")
+    assert events(bought.id)[-1] == (4, "session_completed")
+    assert cached == [manager.get_session(young.id)]
+
+
+def test_a_settled_session_is_dropped_from_the_caches(make_tiers: MakeTiers) -> None:
+    clock = FrozenClock()
+    tiers = make_tiers(clock=clock)
+    manager = UnifiedSessionManager(tiers=tiers)
+    session = paid(manager, manager.create_session(**ORDER))
+    clock.advance(minutes=29, seconds=30)
+    manager.get_session(session.id)
+    assert tiers.redis is not None
+    assert tiers.redis.peek(session.id) is not None
+
+    clock.advance(seconds=30)
+    sweeping.expire_due(tiers)
+
+    assert tiers.redis.peek(session.id) is None
+
+
+def test_r24_two_cleaners_never_settle_the_same_session(make_tiers: MakeTiers) -> None:
+    clock = FrozenClock()
+    tiers = make_tiers(clock=clock)
+    manager = UnifiedSessionManager(tiers=tiers)
+    for _ in range(40):
+        manager.create_session(**ORDER)
+    clock.advance(days=2)
+    start = threading.Barrier(4)
+    settled: list[int] = []
+
+    def clean() -> None:
+        try:
+            start.wait()
+            while done := sweeping.expire_due(tiers, batch_size=7):
+                settled.append(done)
+        finally:
+            connection.close()
+
+    cleaners = [threading.Thread(target=clean) for _ in range(4)]
+    for cleaner in cleaners:
+        cleaner.start()
+    for cleaner in cleaners:
+        cleaner.join()
+
+    assert sum(settled) == 40
+    assert SessionEvent.objects.filter(kind="session_expired").count() == 40
+
+
+def test_a_session_that_a_shopper_has_locked_is_left_to_the_next_batch(
+    make_tiers: MakeTiers,
+) -> None:
+    clock = FrozenClock()
+    tiers = make_tiers(clock=clock)
+    manager = UnifiedSessionManager(tiers=tiers)
+    created = manager.create_session(**ORDER)
+    clock.advance(days=2)
+    results: list[int] = []
+
+    def clean() -> None:
+        try:
+            results.append(sweeping.expire_due(tiers))
+        finally:
+            connection.close()
+
+    with transaction.atomic():
+        UnifiedSession.objects.select_for_update().get(pk=created.id)
+        cleaner = threading.Thread(target=clean)
+        cleaner.start()
+        cleaner.join(timeout=10)
+
+    assert results == [0]
+    assert sweeping.expire_due(tiers) == 1
+
+
+def test_finished_sessions_past_retention_become_tombstones(make_tiers: MakeTiers) -> None:
+    clock = FrozenClock()
+    tiers = make_tiers(clock=clock)
+    manager = UnifiedSessionManager(tiers=tiers)
+    old = manager.create_session(**ORDER)
+    clock.advance(days=2)
+    sweeping.expire_due(tiers)
+    clock.advance(days=91)
+    manager.create_session(**ORDER)
+
+    assert sweeping.count_purgeable(tiers) == 1
+    assert sweeping.purge_finished(tiers) == 1
+    assert sweeping.purge_finished(tiers) == 0
+
+    row = UnifiedSession.objects.get(pk=old.id)
+    assert row.deleted_at == clock.now()
+    assert (row.email, row.customer, row.products) == (None, None, [])
+    assert events(old.id)[-1] == (3, "session_purged")
+
+
+def test_old_events_of_purged_sessions_are_dropped_and_no_others(make_tiers: MakeTiers) -> None:
+    clock = FrozenClock()
+    tiers = make_tiers(clock=clock)
+    manager = UnifiedSessionManager(tiers=tiers)
+    old = manager.create_session(**ORDER)
+    kept = manager.create_session(**ORDER)
+    manager.delete_session(old.id)
+    clock.advance(days=366)
+
+    dropped = sweeping.drop_old_events(tiers)
+
+    assert dropped == 2
+    assert events(old.id) == []
+    assert events(kept.id) == [(1, "session_created")]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # it cleans up itself
+@given(
+    created=st.integers(0, 30 * 60),
+    left=st.integers(0, 30 * 60),
+    seen=st.none() | st.integers(0, 30 * 60),
+    step=st.sampled_from(["checkout", "processing", "upsell-1", "upsell-2"]),
+)
+def test_the_sql_of_expiry_is_the_rule_of_reads(
+    transactional_db: None, created: int, left: int, seen: int | None, step: str
+) -> None:
+    # Minutes before now: created; the deadline, relative to creation; the last touch.
+    clock = FrozenClock()
+    from sessions_unified.conf import get_conf
+
+    tiers = build_tiers(get_conf(), clock)
+    now = clock.now()
+    row = UnifiedSession.objects.create(
+        id="ws_a_property",
+        status="processing",
+        current_step=step,
+        currency="USD",
+        created_at=now - timedelta(minutes=created),
+        updated_at=now,
+        expires_at=now - timedelta(minutes=created) + timedelta(minutes=left),
+        last_seen_at=None if seen is None else now - timedelta(minutes=seen),
+    )
+
+    found = tiers.database.row(row.id)
+    assert found is not None
+    is_due = now >= expiry.effective_deadline(found.copy.session, found.last_seen_at)
+
+    assert sweeping.count_due(tiers) == int(is_due)
+    row.delete()
+
+
+def test_touches_are_flushed_once_and_late_ones_are_kept(
+    make_tiers: MakeTiers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FrozenClock()
+    tiers = make_tiers(clock=clock)
+    manager = UnifiedSessionManager(tiers=tiers)
+    first, second = manager.create_session(**ORDER), manager.create_session(**ORDER)
+    manager.touch_session(first.id)
+    manager.touch_session(second.id)
+    touched_at = clock.now()
+    write = tiers.database.raise_last_seen
+
+    def touch_again_meanwhile(seen: dict[str, object]) -> None:
+        write(seen)  # type: ignore[arg-type]
+        clock.advance(seconds=5)
+        manager.touch_session(second.id)
+
+    monkeypatch.setattr(tiers.database, "raise_last_seen", touch_again_meanwhile)
+    flushed = touches.flush_touches(tiers)
+    monkeypatch.undo()
+
+    assert flushed == 2
+    assert UnifiedSession.objects.get(pk=first.id).last_seen_at == touched_at
+    assert touches.pending_touch(tiers, first.id) is None
+    assert touches.pending_touch(tiers, second.id) == clock.now()
+    assert touches.flush_touches(tiers) == 1
+    assert UnifiedSession.objects.get(pk=second.id).last_seen_at == clock.now()
+    assert UnifiedSession.objects.get(pk=first.id).version == 1
+
+
+def test_touches_of_an_earlier_time_lower_nothing(make_tiers: MakeTiers) -> None:
+    clock = FrozenClock()
+    tiers = make_tiers(clock=clock)
+    manager = UnifiedSessionManager(tiers=tiers)
+    created = manager.create_session(**ORDER)
+
+    tiers.database.raise_last_seen({created.id: clock.now()})
+    tiers.database.raise_last_seen({created.id: clock.now() - timedelta(hours=1)})
+
+    assert UnifiedSession.objects.get(pk=created.id).last_seen_at == clock.now()
