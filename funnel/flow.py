@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from funnel.catalog import Offer, offers_at
-from sessions_unified.flow import COMPLETED, EXPIRED, FAILED, get_flow
+from funnel.catalog import CURRENCY, Offer, offers_at
+from sessions_unified.flow import COMPLETED, EXPIRED, FAILED, PROCESSING, get_flow
 
 if TYPE_CHECKING:
     from sessions_unified.snapshot import SessionSnapshot
@@ -44,9 +44,10 @@ class Next:
 def open_offers(session: SessionSnapshot) -> tuple[Offer, ...]:
     """Return the offers still open at the session's step.
 
-    A step ends when one of its offers is accepted or all are declined.
+    A step ends when one of its offers is accepted or all are declined. Offers are priced in the
+    catalogue's currency alone: an order in another one (imported) gets none.
     """
-    if session.status in {COMPLETED, EXPIRED}:
+    if session.status in {COMPLETED, EXPIRED} or session.currency != CURRENCY:
         return ()
     offers = offers_at(session.current_step)
     if any(offer.id in session.upsells.accepted for offer in offers):
@@ -69,10 +70,22 @@ def step_after(step: str) -> dict[str, str]:
 
 def next_for(session: SessionSnapshot) -> Next:
     """Return what the shopper of this session sees now."""
-    step = session.current_step
-    can_go_on = session.status not in {EXPIRED, FAILED} or session.is_paid
     return Next(
-        step=step,
-        url=_PAGES.get(step, START_AGAIN) if can_go_on else START_AGAIN,
+        step=session.current_step,
+        url=_page(session),
         offers=tuple(offer.id for offer in open_offers(session)),
     )
+
+
+def _page(session: SessionSnapshot) -> str:
+    """Return the one page of a session. Imported ones may be outside the flow's table."""
+    step = session.current_step
+    if session.status == COMPLETED:
+        step = get_flow().end.step
+    elif not session.is_paid:
+        # Past the checkout without a known payment: no page may ask for one, or claim one.
+        if session.status == PROCESSING:
+            step = "processing"
+        elif session.status in {EXPIRED, FAILED} or step != get_flow().start.step:
+            return START_AGAIN
+    return _PAGES.get(step, START_AGAIN)

@@ -12,4 +12,4 @@ class LegacyAdaptersConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks."""
-        from legacy_adapters import checks  # noqa: F401, PLC0415
+        from legacy_adapters import checks

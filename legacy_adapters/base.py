@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from legacy_adapters.exceptions import LegacyAdaptersError
-from sessions_unified.snapshot import SessionSnapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sessions_unified.snapshot import SessionSnapshot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,12 +22,14 @@ class LegacyRecord:
         id: its key, as found; None where even that is missing.
         data: its fields under the store's own names.
         digest: SHA-256 of what it says (hex): it changes exactly when the record does.
+        problem: why not even its fields could be read; ``data`` is empty then.
 
     """
 
     id: str | None
     data: Mapping[str, Any]
     digest: str
+    problem: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +12,8 @@ from django.utils.module_loading import import_string
 from legacy_adapters.exceptions import UnknownSourceError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from legacy_adapters.base import LegacyAdapter
 
 _ADAPTER: Final = "ADAPTER"

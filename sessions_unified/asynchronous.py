@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from sessions_unified.health import SessionHealth
-    from sessions_unified.manager import UnifiedSessionManager
     from sessions_unified.snapshot import SessionSnapshot
 
 
@@ -19,27 +18,27 @@ class AsyncTwins:
     """``a…`` twins of `UnifiedSessionManager`'s methods."""
 
     async def aget_session(
-        self: UnifiedSessionManager, session_id: str, *, fresh: bool = False
+        self: Any, session_id: str, *, fresh: bool = False
     ) -> SessionSnapshot:
         """As ``get_session``."""
         return await sync_to_async(self.get_session)(session_id, fresh=fresh)
 
     async def aget_sessions(
-        self: UnifiedSessionManager, session_ids: Iterable[str]
+        self: Any, session_ids: Iterable[str]
     ) -> dict[str, SessionSnapshot]:
         """As ``get_sessions``."""
         return await sync_to_async(self.get_sessions)(session_ids)
 
-    async def avalidate_session(self: UnifiedSessionManager, session_id: str) -> SessionHealth:
+    async def avalidate_session(self: Any, session_id: str) -> SessionHealth:
         """As ``validate_session``."""
         return await sync_to_async(self.validate_session)(session_id)
 
-    async def acreate_session(self: UnifiedSessionManager, **fields: Any) -> SessionSnapshot:
+    async def acreate_session(self: Any, **fields: Any) -> SessionSnapshot:
         """As ``create_session``."""
         return await sync_to_async(self.create_session)(**fields)
 
     async def aupdate_session(
-        self: UnifiedSessionManager,
+        self: Any,
         session_id: str,
         changes: Mapping[str, Any],
         *,
@@ -48,16 +47,16 @@ class AsyncTwins:
         """As ``update_session``."""
         return await sync_to_async(self.update_session)(session_id, changes, if_version=if_version)
 
-    async def adelete_session(self: UnifiedSessionManager, session_id: str) -> None:
+    async def adelete_session(self: Any, session_id: str) -> None:
         """As ``delete_session``."""
         await sync_to_async(self.delete_session)(session_id)
 
     async def aextend_session(
-        self: UnifiedSessionManager, session_id: str, duration: timedelta | None = None
+        self: Any, session_id: str, duration: timedelta | None = None
     ) -> SessionSnapshot:
         """As ``extend_session``."""
         return await sync_to_async(self.extend_session)(session_id, duration)
 
-    async def atouch_session(self: UnifiedSessionManager, session_id: str) -> None:
+    async def atouch_session(self: Any, session_id: str) -> None:
         """As ``touch_session``."""
         await sync_to_async(self.touch_session)(session_id)

@@ -22,34 +22,31 @@ The rules that everything here keeps:
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from django.db import transaction
 
 from sessions_unified import changes as changing
-from sessions_unified import expiry, health, ids, sweeping, touches
+from sessions_unified import expiry, health, ids, touches
 from sessions_unified.asynchronous import AsyncTwins
 from sessions_unified.conf import get_conf
 from sessions_unified.exceptions import (
     InvalidChangeError,
     InvalidTransitionError,
-    SessionExpiredError,
     SessionHeldError,
     SessionNotFoundError,
-    TierUnavailableError,
     VersionConflictError,
 )
-from sessions_unified.flow import COMPLETED, EXPIRED, get_flow
+from sessions_unified.flow import get_flow
 from sessions_unified.locking import LockedSession
 from sessions_unified.models import UnifiedSession
 from sessions_unified.money import quantize
 from sessions_unified.publishing import publish_copy, publish_gone
+from sessions_unified.reading import TieredReader
 from sessions_unified.signals import session_deleted
 from sessions_unified.snapshot import SessionSnapshot
 from sessions_unified.tiers import Copy, Tiers, get_tiers
-from sessions_unified.tiers.base import Read
 from sessions_unified.tiers.database import Change
 
 if TYPE_CHECKING:
@@ -71,7 +68,6 @@ class UnifiedSessionManager(AsyncTwins):
     Attributes:
         endpoint: the endpoint it serves.
         actor: who the events name; no PII.
-        degraded: why this manager's answers were degraded so far: ``redis`` and the like.
 
     """
 
@@ -84,9 +80,13 @@ class UnifiedSessionManager(AsyncTwins):
     ) -> None:
         self.endpoint = endpoint
         self.actor: str = getattr(request, "session_actor", "system")
-        self.degraded: set[str] = set()
         self._tiers = tiers or get_tiers()
-        self._redis_ms_left = get_conf().REDIS_BUDGET_MS
+        self._reader = TieredReader(self._tiers)
+
+    @property
+    def degraded(self) -> set[str]:
+        """Why this manager's answers were degraded so far: ``redis`` and the like."""
+        return self._reader.degraded
 
     # Reads
 
@@ -101,30 +101,11 @@ class UnifiedSessionManager(AsyncTwins):
             DatabaseUnavailableError: no tier could answer.
 
         """
-        return self._alive(self._copy(session_id, fresh=fresh))
+        return self._reader.get(session_id, fresh=fresh)
 
     def get_sessions(self, session_ids: Iterable[str]) -> dict[str, SessionSnapshot]:
         """Return the sessions that exist and are alive, by id; one round trip a tier."""
-        wanted = list(dict.fromkeys(session_ids))
-        found: dict[str, Copy] = {}
-        if not self._in_transaction():
-            if self._tiers.memory is not None:
-                found = self._tiers.memory.peek_many(wanted)
-            missing = [key for key in wanted if key not in found]
-            redis = self._tiers.redis
-            if redis is not None and missing:
-                found |= self._redis(lambda: redis.peek_many(missing)) or {}
-        missing = [key for key in wanted if key not in found]
-        if missing:
-            found |= self._tiers.database.peek_many(missing)
-        alive = {}
-        for key in wanted:
-            if key in found:
-                try:
-                    alive[key] = self._alive(found[key])
-                except (SessionExpiredError, SessionNotFoundError):
-                    continue
-        return alive
+        return self._reader.get_many(session_ids)
 
     def validate_session(self, session_id: str) -> health.SessionHealth:
         """Report whether the session exists, is alive and well-formed, and the tiers agree."""
@@ -207,9 +188,9 @@ class UnifiedSessionManager(AsyncTwins):
         """
         fields = changing.coerce(changes)
         for attempt in range(_OPTIMISTIC_ATTEMPTS):
-            is_fresh = attempt > 0 or self._in_transaction()
+            is_fresh = attempt > 0 or self._reader.in_transaction()
             try:
-                session = self._alive(self._copy(session_id, fresh=is_fresh))
+                session = self._reader.get(session_id, fresh=is_fresh)
                 self._check_version(session, if_version)
                 after = self._try_update(session, fields, kind)
             except (InvalidTransitionError, VersionConflictError):
@@ -278,8 +259,8 @@ class UnifiedSessionManager(AsyncTwins):
 
     def drop_copies(self, session_id: str) -> bool:
         """Drop the session from the caches; return whether all of them took notice."""
-        session = self._copy(session_id, fresh=True).session
-        return publish_gone(self._tiers, {session_id: session.version})
+        version = self._reader.load(session_id).session.version
+        return publish_gone(self._tiers, {session_id: version})
 
     @contextmanager
     def lock_session(
@@ -309,93 +290,6 @@ class UnifiedSessionManager(AsyncTwins):
                 copy = locked.copy
                 self._on_commit(lambda: publish_copy(self._tiers, copy))
 
-    # Inside
-
-    def _copy(self, session_id: str, *, fresh: bool = False) -> Copy:
-        if fresh or self._in_transaction():
-            return self._load(session_id)
-        memory = self._tiers.memory
-        first = memory.read(session_id) if memory is not None else Read(None)
-        if first.copy is not None:
-            return first.copy
-        if memory is None or first.lease is None:
-            return self._read_through(session_id)
-        lease = first.lease
-
-        def load() -> Copy:
-            try:
-                copy = self._read_through(session_id)
-                memory.fill(copy, lease)
-                return copy
-            finally:
-                memory.release(session_id, lease)
-
-        return self._tiers.flights.do(lease, load)
-
-    def _read_through(self, session_id: str) -> Copy:
-        redis = self._tiers.redis
-        if redis is None:
-            return self._load(session_id)
-        second = self._redis(lambda: redis.read(session_id)) or Read(None)
-        if second.copy is not None:
-            return second.copy
-        copy = self._load(session_id)
-        lease = second.lease
-        if lease is not None:
-            self._redis(lambda: redis.fill(copy, lease))
-        return copy
-
-    def _load(self, session_id: str) -> Copy:
-        copy = self._tiers.database.peek(session_id)
-        if copy is None:
-            raise SessionNotFoundError
-        return copy
-
-    def _redis(self, operation: Callable[[], Answer]) -> Answer | None:
-        """Run a Redis operation within what is left of this manager's budget; None if it fails."""
-        if self._redis_ms_left <= 0:
-            self.degraded.add("redis")
-            return None
-        began = time.monotonic()
-        try:
-            return operation()
-        except TierUnavailableError:
-            self.degraded.add("redis")
-            return None
-        finally:
-            self._redis_ms_left -= (time.monotonic() - began) * 1000
-
-    def _alive(self, copy: Copy) -> SessionSnapshot:
-        session = copy.session
-        if session.status != EXPIRED and self._tiers.clock.now() < session.expires_at:
-            return session
-        return self._past_end(session.id)
-
-    def _past_end(self, session_id: str) -> SessionSnapshot:
-        """Judge by the row and its touches; settle what is due, even with cleanup stopped."""
-        row = self._tiers.database.row(session_id)
-        if row is None:
-            raise SessionNotFoundError
-        session = row.copy.session
-        seen = touches.pending_touch(self._tiers, session_id)
-        if seen is not None and (row.last_seen_at is None or seen > row.last_seen_at):
-            self._tiers.database.raise_last_seen({session_id: seen})
-        else:
-            seen = row.last_seen_at
-        if row.holds and session.status != COMPLETED:
-            return session
-        if session.status != EXPIRED and (
-            self._tiers.clock.now() < expiry.effective_deadline(session, seen)
-        ):
-            return session
-        if session.status in {COMPLETED, EXPIRED}:
-            raise SessionExpiredError(session=session)
-        sweeping.expire_due(self._tiers, only=[session_id], actor=self.actor)
-        settled = self._load(session_id).session
-        if settled.status == EXPIRED:
-            raise SessionExpiredError(session=settled)
-        return settled
-
     def _try_update(
         self, session: SessionSnapshot, fields: Mapping[str, Any], kind: str
     ) -> SessionSnapshot | None:
@@ -422,10 +316,6 @@ class UnifiedSessionManager(AsyncTwins):
     def _check_version(session: SessionSnapshot, if_version: int | None) -> None:
         if if_version is not None and session.version != if_version:
             raise VersionConflictError
-
-    def _in_transaction(self) -> bool:
-        """Whether a read may see this thread's uncommitted writes, which no cache may keep."""
-        return self._tiers.database.connection.in_atomic_block
 
     def _on_commit(self, publish: Callable[[], object]) -> None:
         transaction.on_commit(publish, using=self._tiers.database.alias)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from io import TextIOBase
 
 Advance = Callable[[int], None]
 
@@ -13,10 +16,10 @@ _SECONDS_BETWEEN_LINES: Final = 5.0
 
 
 @contextmanager
-def progress(title: str, *, total: int, out: TextIO) -> Iterator[Advance]:
+def progress(title: str, *, total: int, out: TextIOBase) -> Iterator[Advance]:
     """Yield a function that is told how many more are done; ``total`` may be a little wrong.
 
-    The bar needs ``rich`` (the extra ``progress``); without it lines are printed there too.
+    ``out`` is a command's ``self.stdout``. The bar needs ``rich`` (the extra ``progress``); without it lines are printed there too.
     """
     if out.isatty():
         try:
@@ -24,14 +27,14 @@ def progress(title: str, *, total: int, out: TextIO) -> Iterator[Advance]:
         except ImportError:
             pass
         else:
-            with _bar(title, total, out) as advance:
+            with _bar(title, total) as advance:
                 yield advance
             return
     yield _lines(title, total, out)
 
 
 @contextmanager
-def _bar(title: str, total: int, out: TextIO) -> Iterator[Advance]:
+def _bar(title: str, total: int) -> Iterator[Advance]:
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import (  # noqa: PLC0415
         BarColumn,
@@ -49,12 +52,12 @@ def _bar(title: str, total: int, out: TextIO) -> Iterator[Advance]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(file=out), transient=True) as bar:
+    with Progress(*columns, console=Console(), transient=True) as bar:
         task = bar.add_task(title, total=total)
         yield lambda number: bar.advance(task, number)
 
 
-def _lines(title: str, total: int, out: TextIO) -> Advance:
+def _lines(title: str, total: int, out: TextIOBase) -> Advance:
     """Return a function that prints a line now and then: none for work that is soon done."""
     done, printed_at = 0, time.monotonic()
 

@@ -25,7 +25,7 @@ from funnel.local.private_files import write_private
 from funnel.local.services import Services, running_services
 from funnel.local.site import Site
 from funnel.local.site_keys import new_site_keys
-from funnel.local.steps import aloud
+from funnel.local.steps import aloud, step
 from funnel.local.stop_signals import StopSignals
 
 if TYPE_CHECKING:
@@ -85,10 +85,10 @@ def run(directory: Path, port: int, signals: StopSignals) -> None:
         services = stack.enter_context(running_services(directory, durable=True, say=aloud))
         variables = site_variables(directory, services, site.base_url)
         prepared = prepare(directory, variables, signals)
-        stack.enter_context(site.running(variables))
-        aloud("Starting web, worker and beat … ")
-        site.wait_until_ready(signals)
-        aloud(f"ok\n\n{banner(site.base_url, prepared)}\n\n")
+        with step(aloud, "Starting web, worker and beat"):
+            stack.enter_context(site.running(variables))
+            site.wait_until_ready(signals)
+        aloud(f"\n{banner(site.base_url, prepared)}\n\n")
         stack.enter_context(published(directory, variables))
         try:
             site.watch(services.processes, signals)

@@ -19,6 +19,7 @@ DETAILS = re.compile(
     r" (request_id|user_id|user_agent|logger|level|timestamp|task_id)=('[^']*'|\S+)"
 )
 REQUEST = re.compile(r"^event='request_\w+' request='([^']*)' code=(\d+)")
+EVENT = re.compile(r"^event=(['\"])(.*?)\1(?= |$)")
 CELERY = re.compile(r"^\[[^]]*: (\w+)/[\w-]+\] ")
 
 
@@ -26,5 +27,5 @@ def tidy(line: str) -> str | None:
     """Return the line in short; None: it says nothing of interest."""
     if any(pattern.search(line) for pattern in NOISE):
         return None
-    line = REQUEST.sub(r"\1 \2", DETAILS.sub("", line))
+    line = EVENT.sub(r"\2", REQUEST.sub(r"\1 \2", DETAILS.sub("", line)))
     return CELERY.sub(lambda found: "" if found[1] == "INFO" else f"{found[1]} ", line)

@@ -24,7 +24,9 @@ def web(*, port: int, processes: int = 2, threads: int = 4) -> list[str]:
 def worker() -> list[str]:
     """Run Celery's worker; alone on its queue, it needs no gossip."""
     return [
-        *(sys.executable, "-m", "celery", "--app", "funnel", "--quiet", "worker"),
+        # As root in a container that is thrown away, the advice is noise.
+        *(sys.executable, "-W", "ignore:You're running the worker with superuser privileges"),
+        *("-m", "celery", "--app", "funnel", "--quiet", "worker"),
         *("--concurrency", "2", "--loglevel", "INFO"),
         *("--without-gossip", "--without-mingle", "--without-heartbeat"),
     ]

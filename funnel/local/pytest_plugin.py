@@ -42,7 +42,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
         data_dir = _own_directory(stack)
         services = stack.enter_context(running_services(data_dir, durable=False))
     except LocalError as exc:
-        pytest.exit(str(exc), returncode=pytest.ExitCode.USAGE_ERROR)
+        raise pytest.UsageError(str(exc)) from exc
     os.environ.update(_environment(services))
 
 
@@ -71,10 +71,15 @@ def _own_directory(stack: ExitStack) -> Path:
 def _refuse_redis_in_use() -> None:
     # Tests flush it. A database with keys in it is probably somebody's.
     url = os.environ.get("REDIS_URL")
-    if url:
+    if not url:
+        return
+    try:
         with redis.Redis.from_url(url) as client:
-            if client.dbsize():
-                raise LocalError(
-                    "REDIS_URL names a database with keys in it, and tests flush it. Name an "
-                    "empty one (redis://…/15), or unset REDIS_URL to let one be started."
-                )
+            is_in_use = bool(client.dbsize())
+    except redis.RedisError as exc:
+        raise LocalError(f"REDIS_URL can't be used: {exc}") from exc
+    if is_in_use:
+        raise LocalError(
+            "REDIS_URL names a database with keys in it, and tests flush it. Name an empty one "
+            "(redis://…/15), or unset REDIS_URL to let one be started."
+        )

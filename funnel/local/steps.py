@@ -6,6 +6,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from funnel.local.exceptions import StopRequestedError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -33,6 +35,9 @@ def step(say: Say, title: str) -> Iterator[None]:
     started = time.monotonic()
     try:
         yield
+    except StopRequestedError:
+        say("stopped\n")
+        raise
     except BaseException:
         say("failed\n")
         raise

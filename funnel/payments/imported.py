@@ -70,7 +70,7 @@ def _attempt(
         step=step,
         state=state,
         # What an upsell cost in the old shop is not on record.
-        amount=session.amount if is_order and session.amount else None,
+        amount=session.amount if is_order and (session.amount or 0) > 0 else None,
         currency=session.currency,
         gateway=GATEWAY,
         gateway_order_id=f"{session.id}:{purpose}",

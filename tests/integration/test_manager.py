@@ -239,10 +239,14 @@ def test_r10_state_and_event_roll_back_together(manager: UnifiedSessionManager) 
     created = manager.create_session(**ORDER)
     manager.get_session(created.id)
 
-    with pytest.raises(RuntimeError), transaction.atomic():
-        manager.update_session(created.id, {"email": "bo@example.org"})
-        assert manager.get_session(created.id).email == "bo@example.org"  # our own write
-        raise RuntimeError
+    def change_and_fail() -> None:
+        with transaction.atomic():
+            manager.update_session(created.id, {"email": "bo@example.org"})
+            assert manager.get_session(created.id).email == "bo@example.org"  # our own write
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        change_and_fail()
 
     assert manager.get_session(created.id) == created
     assert manager.get_session(created.id, fresh=True) == created

@@ -1,0 +1,169 @@
+"""What shoppers type: the quantities of an order, and who it is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from django import forms
+
+from funnel.catalog import CURRENCY, PRODUCTS, CatalogProduct
+from funnel.storefront.countries import COUNTRIES
+from funnel.storefront.orders import MAX_QUANTITY, money
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from django.forms.boundfield import BoundField
+
+    from sessions_unified.snapshot import SessionSnapshot
+
+_HOME: Final = "US"
+
+# Form field → where the session keeps it: in the customer, or in the customer's address.
+_CUSTOMER: Final = {"first_name": "firstName", "last_name": "lastName", "phone": "phone"}
+_ADDRESS: Final = {name: name for name in ("line1", "line2", "city", "state", "zip", "country")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A product of the shop's page, with the field of its quantity."""
+
+    product: CatalogProduct
+    price: str
+    field: BoundField
+
+
+class OrderForm(forms.Form):
+    """How many of each product. A product's field has its id as its name."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for product in PRODUCTS.values():
+            self.fields[product.id] = _quantity(product)
+
+    @property
+    def rows(self) -> Iterator[Row]:
+        """The products, in the catalogue's order."""
+        for product in PRODUCTS.values():
+            price = money(product.price, CURRENCY)
+            yield Row(product=product, price=price, field=self[product.id])
+
+    @property
+    def wanted(self) -> dict[str, int]:
+        """Product id → quantity of what was chosen; after validation."""
+        return {name: number for name, number in self.cleaned_data.items() if number}
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse an empty order."""
+        super().clean()
+        if not self.errors and not self.wanted:
+            raise forms.ValidationError("Choose how many you want of at least one product.")
+        return self.cleaned_data
+
+
+def _quantity(product: CatalogProduct) -> forms.IntegerField:
+    widget = forms.NumberInput(attrs={"inputmode": "numeric", "autocomplete": "off"})
+    return forms.IntegerField(
+        label=product.name,
+        required=False,
+        min_value=0,
+        max_value=MAX_QUANTITY,
+        widget=widget,
+        error_messages={
+            "invalid": f"{product.name}: type a whole number.",
+            "min_value": f"{product.name}: the quantity cannot be below 0.",
+            "max_value": f"{product.name}: we sell at most {MAX_QUANTITY} at a time.",
+        },
+    )
+
+
+def _text(label: str, autocomplete: str, *, limit: int, missing: str = "") -> forms.CharField:
+    """Return a text field; ``missing`` is the error where it must not be empty."""
+    return forms.CharField(
+        label=label,
+        max_length=limit,
+        required=bool(missing),
+        error_messages={
+            "required": missing,
+            "max_length": f"{label}: use at most {limit} characters.",
+        },
+        widget=forms.TextInput(attrs={"autocomplete": autocomplete}),
+    )
+
+
+class CheckoutForm(forms.Form):
+    """Who orders, where it goes, and the token that the card form yields."""
+
+    email = forms.EmailField(
+        label="Email",
+        max_length=254,
+        help_text="For your receipt, and for questions about this order.",
+        error_messages={
+            "required": "Type your email address.",
+            "invalid": "This email address is not complete. It looks like name@example.com.",
+        },
+        widget=forms.EmailInput(attrs={"autocomplete": "email", "inputmode": "email"}),
+    )
+    phone = _text("Phone", "tel", limit=50)
+    first_name = _text("First name", "given-name", limit=100, missing="Type your first name.")
+    last_name = _text("Last name", "family-name", limit=100)
+    line1 = _text("Address", "address-line1", limit=200, missing="Type your street and number.")
+    line2 = _text("Apartment, floor, company", "address-line2", limit=200)
+    city = _text("City", "address-level2", limit=100, missing="Type your city.")
+    state = _text("State or region", "address-level1", limit=100)
+    zip = _text("ZIP or postal code", "postal-code", limit=20, missing="Type your postal code.")
+    country = forms.ChoiceField(
+        label="Country",
+        choices=COUNTRIES,
+        widget=forms.Select(attrs={"autocomplete": "country"}),
+    )
+    payment_token = forms.CharField(
+        max_length=255, error_messages={"required": "Choose a card to pay with."}
+    )
+
+    contact_fields: Final = ("email", "phone")
+    delivery_fields: Final = (
+        *("first_name", "last_name", "line1", "line2", "city", "state", "zip", "country"),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["phone"].widget.input_type = "tel"  # type: ignore[attr-defined]
+
+    @property
+    def contact(self) -> list[BoundField]:
+        """The fields of the first group."""
+        return [self[name] for name in self.contact_fields]
+
+    @property
+    def delivery(self) -> list[BoundField]:
+        """The fields of the second group."""
+        return [self[name] for name in self.delivery_fields]
+
+    def customer(self, before: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return the customer with what was typed; keys that we do not know are kept."""
+        values = self.cleaned_data
+        known = dict(before or {})
+        address = known.get("address")
+        known |= {key: values[name] for name, key in _CUSTOMER.items()}
+        known["address"] = (dict(address) if isinstance(address, dict) else {}) | {
+            key: values[name] for name, key in _ADDRESS.items()
+        }
+        return known
+
+
+def initial_of(session: SessionSnapshot) -> dict[str, str]:
+    """Return what the checkout's form begins with. Imported customers may lack anything."""
+    customer = session.customer or {}
+    address = customer.get("address")
+    initial = {name: _string(customer, key) for name, key in _CUSTOMER.items()}
+    initial |= {name: _string(address, key) for name, key in _ADDRESS.items()}
+    initial["email"] = session.email or ""
+    initial["country"] = initial["country"] or _HOME
+    return initial
+
+
+def _string(source: object, key: str) -> str:
+    value = source.get(key) if isinstance(source, dict) else None
+    return value if isinstance(value, str) else ""

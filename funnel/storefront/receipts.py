@@ -1,0 +1,98 @@
+"""The receipt: what was ordered, what each extra cost, what was charged in all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+from funnel.catalog import OFFERS
+from funnel.payments.charging import CHECKOUT
+from funnel.payments.models import ChargeAttempt
+from funnel.storefront.orders import Order, money, order_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sessions_unified.snapshot import SessionSnapshot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extra:
+    """An extra that was accepted; ``price`` is None where another shop system charged for it."""
+
+    name: str
+    price: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What the last page shows.
+
+    Attributes:
+        reference: the transaction's number; the session's where there is none.
+        ordered_at: when the order was paid, as far as we know.
+        total: everything whose price is on record; None where nothing is.
+        is_total_partial: some extra's price is not.
+        pending: names of extras whose charge is not settled yet.
+
+    """
+
+    reference: str
+    ordered_at: datetime
+    order: Order
+    extras: tuple[Extra, ...]
+    pending: tuple[str, ...]
+    total: str | None
+    is_total_partial: bool
+
+
+def receipt_of(session: SessionSnapshot) -> Receipt:
+    """Return the receipt of a session that has come to the end."""
+    attempts = list(ChargeAttempt.objects.filter(session_id=session.id).order_by("pk"))
+    prices = [_price(session, offer_id) for offer_id in session.upsells.accepted]
+    known = [price for price in (session.amount, *prices) if price is not None]
+    return Receipt(
+        reference=session.transaction_id or session.id,
+        ordered_at=_ordered_at(session, attempts),
+        order=order_of(session),
+        extras=tuple(
+            Extra(
+                name=offer_name(offer_id),
+                price=None if price is None else money(price, session.currency),
+            )
+            for offer_id, price in zip(session.upsells.accepted, prices, strict=True)
+        ),
+        pending=tuple(
+            offer_name(attempt.purpose.partition(":")[2])
+            for attempt in attempts
+            if attempt.is_open and attempt.purpose != CHECKOUT
+        ),
+        total=money(sum(known, Decimal(0)), session.currency) if known else None,
+        is_total_partial=None in prices,
+    )
+
+
+def offer_name(offer_id: str) -> str:
+    """Return an offer's name; the id of one that is made no longer."""
+    offer = OFFERS.get(offer_id)
+    return offer_id if offer is None else offer.name
+
+
+def _price(session: SessionSnapshot, offer_id: str) -> Decimal | None:
+    """Return what an extra cost, as recorded when it was charged."""
+    details: Any = session.upsells.details.get(offer_id)
+    amount = details.get("amount") if isinstance(details, dict) else None
+    if not isinstance(amount, int | float | str) or isinstance(amount, bool):
+        return None
+    try:
+        price = Decimal(str(amount))
+    except InvalidOperation:
+        return None
+    same_currency = details.get("currency", session.currency) == session.currency
+    return price if price.is_finite() and same_currency else None
+
+
+def _ordered_at(session: SessionSnapshot, attempts: list[ChargeAttempt]) -> datetime:
+    settled = (a.settled_at for a in attempts if a.purpose == CHECKOUT and a.settled_at)
+    return next(settled, session.created_at)

@@ -1,0 +1,1 @@
+"""The move from the legacy stores onto unified sessions."""
