@@ -8,6 +8,7 @@ from pathlib import Path
 import environ
 import structlog
 from celery.schedules import crontab
+from django.core.exceptions import ImproperlyConfigured
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -16,7 +17,16 @@ from funnel.redaction import redact_links
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
-SECRET_KEY = env.str("SECRET_KEY")
+
+def _required(name: str) -> str:
+    """Return an environment variable that has no default; empty is as good as missing."""
+    value: str = env.str(name)
+    if not value:
+        raise ImproperlyConfigured(f"{name} is empty.")
+    return value
+
+
+SECRET_KEY = _required("SECRET_KEY")
 DEBUG = env.bool("DEBUG", default=False)
 SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
@@ -107,7 +117,7 @@ if LEGACY_DATABASE_URL:
     DATABASES["legacy"] = env.db_url("LEGACY_DATABASE_URL")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-REDIS_URL = env.str("REDIS_URL")
+REDIS_URL = _required("REDIS_URL")
 _REDIS_TIMEOUT_SECONDS = env.int("REDIS_TIMEOUT_MS", default=50) / 1000
 CACHES = {
     "default": {
@@ -132,7 +142,7 @@ def _token_keys(text: str) -> dict[str, str]:
 SESSIONS_UNIFIED = {
     "MANAGER": "sessions_unified.manager.UnifiedSessionManager",
     "PRICER": "funnel.catalog.price",
-    "TOKEN_KEYS": _token_keys(env.str("SESSION_TOKEN_KEYS")),
+    "TOKEN_KEYS": _token_keys(_required("SESSION_TOKEN_KEYS")),
     "TOKEN_ISSUER": SITE_URL,
     "COOKIE_NAME": "funnel_session" if INSECURE_HTTP else "__Host-funnel_session",
     "COOKIE_SECURE": not INSECURE_HTTP,

@@ -1,4 +1,4 @@
-"""The manager's methods for async callers: the same methods, in Django's thread for the database."""
+"""The manager's methods for async callers: the same, in Django's thread for the database."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 class AsyncTwins:
     """``a…`` twins of `UnifiedSessionManager`'s methods."""
 
-    async def aget_session(
-        self: Any, session_id: str, *, fresh: bool = False
-    ) -> SessionSnapshot:
+    async def aget_session(self: Any, session_id: str, *, fresh: bool = False) -> SessionSnapshot:
         """As ``get_session``."""
-        return await sync_to_async(self.get_session)(session_id, fresh=fresh)
+        answer: SessionSnapshot = await sync_to_async(self.get_session)(session_id, fresh=fresh)
+        return answer
 
-    async def aget_sessions(
-        self: Any, session_ids: Iterable[str]
-    ) -> dict[str, SessionSnapshot]:
+    async def aget_sessions(self: Any, session_ids: Iterable[str]) -> dict[str, SessionSnapshot]:
         """As ``get_sessions``."""
-        return await sync_to_async(self.get_sessions)(session_ids)
+        answer: dict[str, SessionSnapshot] = await sync_to_async(self.get_sessions)(session_ids)
+        return answer
 
     async def avalidate_session(self: Any, session_id: str) -> SessionHealth:
         """As ``validate_session``."""
-        return await sync_to_async(self.validate_session)(session_id)
+        answer: SessionHealth = await sync_to_async(self.validate_session)(session_id)
+        return answer
 
     async def acreate_session(self: Any, **fields: Any) -> SessionSnapshot:
         """As ``create_session``."""
-        return await sync_to_async(self.create_session)(**fields)
+        answer: SessionSnapshot = await sync_to_async(self.create_session)(**fields)
+        return answer
 
     async def aupdate_session(
         self: Any,
@@ -45,7 +45,10 @@ class AsyncTwins:
         if_version: int | None = None,
     ) -> SessionSnapshot:
         """As ``update_session``."""
-        return await sync_to_async(self.update_session)(session_id, changes, if_version=if_version)
+        answer: SessionSnapshot = await sync_to_async(self.update_session)(
+            session_id, changes, if_version=if_version
+        )
+        return answer
 
     async def adelete_session(self: Any, session_id: str) -> None:
         """As ``delete_session``."""
@@ -55,7 +58,8 @@ class AsyncTwins:
         self: Any, session_id: str, duration: timedelta | None = None
     ) -> SessionSnapshot:
         """As ``extend_session``."""
-        return await sync_to_async(self.extend_session)(session_id, duration)
+        answer: SessionSnapshot = await sync_to_async(self.extend_session)(session_id, duration)
+        return answer
 
     async def atouch_session(self: Any, session_id: str) -> None:
         """As ``touch_session``."""
