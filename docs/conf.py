@@ -20,3 +20,5 @@ nitpicky = True
 html_theme = "furo"
 html_title = f"{project} {release}"
 html_show_sphinx = False
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]

@@ -27,6 +27,12 @@ class ChargeInFlightError(FunnelError):
     code = "charge_in_flight"
 
 
+class OutcomeUnsettledError(FunnelError):
+    """The outcome could not be stored yet. Ask again with the same key, never with a new one."""
+
+    code = "outcome_unsettled"
+
+
 class NothingToChargeError(FunnelError):
     """The session has no products, so there is nothing to charge."""
 

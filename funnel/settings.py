@@ -179,6 +179,8 @@ STORAGES = {
 }
 WHITENOISE_USE_FINDERS = True
 
+# The API's views choose everything else for themselves (sessions_unified.api.base).
+REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
 SPECTACULAR_SETTINGS = {
     "TITLE": "Funnel API",
     "DESCRIPTION": "Sessions, checkout and upsells. Errors are problem+json (RFC 9457): branch on "

@@ -42,7 +42,9 @@ def create_key(name: str, scopes: Iterable[str]) -> tuple[ServiceKey, str]:
         raise ValueError(message)
     prefix = secrets.token_hex(4)
     text = f"{prefix}.{secrets.token_urlsafe(32)}"
-    key = ServiceKey.objects.create(name=name, prefix=prefix, digest=_digest(text), scopes=wanted)
+    key = ServiceKey.objects.using(get_conf().DATABASE_ALIAS).create(
+        name=name, prefix=prefix, digest=_digest(text), scopes=wanted
+    )
     return key, text
 
 

@@ -19,7 +19,8 @@ _SECONDS_BETWEEN_LINES: Final = 5.0
 def progress(title: str, *, total: int, out: TextIOBase) -> Iterator[Advance]:
     """Yield a function that is told how many more are done; ``total`` may be a little wrong.
 
-    ``out`` is a command's ``self.stdout``. The bar needs ``rich`` (the extra ``progress``); without it lines are printed there too.
+    ``out`` is a command's ``self.stdout``. The bar needs ``rich`` (the extra ``progress``);
+    without it lines are printed at a terminal too.
     """
     if out.isatty():
         try:
@@ -57,15 +58,17 @@ def _bar(title: str, total: int) -> Iterator[Advance]:
         yield lambda number: bar.advance(task, number)
 
 
-def _lines(title: str, total: int, out: TextIOBase) -> Advance:
+def _lines(
+    title: str, total: int, out: TextIOBase, monotonic: Callable[[], float] = time.monotonic
+) -> Advance:
     """Return a function that prints a line now and then: none for work that is soon done."""
-    done, printed_at = 0, time.monotonic()
+    done, printed_at = 0, monotonic()
 
     def advance(number: int) -> None:
         nonlocal done, printed_at
         done += number
-        if time.monotonic() - printed_at >= _SECONDS_BETWEEN_LINES:
-            printed_at = time.monotonic()
+        if monotonic() - printed_at >= _SECONDS_BETWEEN_LINES:
+            printed_at = monotonic()
             out.write(f"{title}: {done:,} of {total:,}\n")
             out.flush()
 

@@ -108,7 +108,7 @@ def open_token(token: str, *, clock: Clock) -> str:
     try:
         plain = jwe.decrypt_compact(token, key, registry=_REGISTRY).plaintext
         claims = json.loads(plain or b"")
-    except (JoseError, ValueError) as exc:
+    except (JoseError, ValueError, RecursionError) as exc:
         raise InvalidTokenError from exc
     return _check_claims(claims, clock.now())
 
@@ -121,7 +121,7 @@ def _check_header(token: str) -> str:
     try:
         raw = base64.b64decode(head + "=" * (-len(head) % 4), altchars=b"-_", validate=True)
         header = json.loads(raw)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise InvalidTokenError from exc
     if not isinstance(header, dict) or set(header) != _HEADER_NAMES:
         raise InvalidTokenError

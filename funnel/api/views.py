@@ -45,6 +45,7 @@ _STATUSES = {
     errors.IdempotencyKeyError: 400,
     errors.IdempotencyKeyReusedError: 422,
     errors.ChargeInFlightError: 409,
+    errors.OutcomeUnsettledError: 503,
     errors.NothingToChargeError: 409,
     errors.NoStoredCardError: 409,
     errors.OfferClosedError: 409,
@@ -56,7 +57,8 @@ def handle(exc: Exception, context: dict[str, Any]) -> Response | None:
     """Turn the site's errors into problems, and leave the rest to the core."""
     if isinstance(exc, errors.FunnelError):
         status = _STATUSES[type(exc)]
-        retry = {"Retry-After": "1"} if isinstance(exc, errors.ChargeInFlightError) else {}
+        comes_later = isinstance(exc, errors.ChargeInFlightError | errors.OutcomeUnsettledError)
+        retry = {"Retry-After": "1"} if comes_later else {}
         if isinstance(exc, errors.UnknownOfferError):
             return problems.field_problem(exc.code, "offer", str(exc))
         exc = problems.Problem(status, exc.code, str(exc), headers=retry)

@@ -8,7 +8,7 @@ NOISE = tuple(
     re.compile(pattern)
     for pattern in (
         r"^\s*$",
-        r"^event='request_started' ",
+        r"^request_started ",
         r"Scheduler: Sending due task ",
         r"Task \S+ received$",
         r"Task \S+ succeeded in \S+: (None|0)$",  # a periodic task with nothing to do
@@ -25,7 +25,6 @@ CELERY = re.compile(r"^\[[^]]*: (\w+)/[\w-]+\] ")
 
 def tidy(line: str) -> str | None:
     """Return the line in short; None: it says nothing of interest."""
-    if any(pattern.search(line) for pattern in NOISE):
-        return None
     line = EVENT.sub(r"\2", REQUEST.sub(r"\1 \2", DETAILS.sub("", line)))
-    return CELERY.sub(lambda found: "" if found[1] == "INFO" else f"{found[1]} ", line)
+    line = CELERY.sub(lambda found: "" if found[1] == "INFO" else f"{found[1]} ", line)
+    return None if any(pattern.search(line) for pattern in NOISE) else line

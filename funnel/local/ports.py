@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import socket
+from secrets import SystemRandom
+
+from funnel.local.exceptions import LocalError
 
 LOOPBACK = "127.0.0.1"
+CANDIDATES = range(15_000, 30_000)
+"""Below the ports that systems give to outgoing connections: those come and go at any moment."""
+ATTEMPTS = 100
 
 
 def free_port() -> int:
-    """Return a port that was free an instant ago; another program may still take it first."""
-    with socket.socket() as listener:
-        listener.bind((LOOPBACK, 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a port that was free an instant ago; another program may still take it first.
+
+    Raises:
+        LocalError: there is hardly any.
+
+    """
+    for port in SystemRandom().sample(CANDIDATES, ATTEMPTS):
+        if is_free(port):
+            return port
+    raise LocalError(f"No free port between {CANDIDATES.start} and {CANDIDATES.stop} was found.")
 
 
 def is_free(port: int) -> bool:

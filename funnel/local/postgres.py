@@ -75,6 +75,7 @@ class Postgres(Server):
             name=self.name,
             argv=[str(self.programs / "postgres"), "-D", str(self.data), *options],
             records=self.directory,
+            env=os.environ | {"LC_ALL": "C"},  # the log says what `Server` looks for
             user=self.account,
             stop_signal=signal.SIGINT,  # the fast shutdown: it doesn't wait for clients to leave
             stop_seconds=30,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from funnel.local.exceptions import ServerStartError
-from funnel.local.ports import free_port, is_free
+from funnel.local.ports import free_port
 from funnel.local.steps import Say, silent, step
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ START_SECONDS = 60
 """How long a server may take to answer: a recovery after a power cut takes a while."""
 PORT_ATTEMPTS = 5
 """Between finding a free port and listening on it, another program may take it."""
+PORT_TAKEN = os.strerror(errno.EADDRINUSE)
 POLL_SECONDS = 0.05
 LOG_LINES_SHOWN = 15
 
@@ -87,8 +90,7 @@ class Server(ABC):
             child = self.child(port)
             if self._serves(child, port):
                 return child, port
-            was_taken = not is_free(port)
-            if not was_taken:
+            if PORT_TAKEN not in self._log.read_text(errors="replace"):
                 break
         raise ServerStartError(f"{self.title} did not start:\n{self._end_of_log()}")
 

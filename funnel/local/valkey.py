@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import redis
@@ -59,6 +60,7 @@ class Valkey(Server):
             name=self.name,
             argv=[str(self.program), str(configuration)],
             records=self.directory,
+            env=os.environ | {"LC_ALL": "C"},  # the log says what `Server` looks for
         )
 
     def answers(self, port: int) -> bool:

@@ -5,69 +5,152 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='SandboxCharge',
+            name="SandboxCharge",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('order_id', models.CharField(max_length=100, unique=True)),
-                ('transaction_id', models.CharField(max_length=100, unique=True)),
-                ('vault_id', models.CharField(db_index=True, max_length=100)),
-                ('card', models.CharField(help_text='the payment token of the first sale', max_length=64)),
-                ('amount', models.DecimalField(decimal_places=4, max_digits=19)),
-                ('currency', models.CharField(max_length=3)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("order_id", models.CharField(max_length=100, unique=True)),
+                ("transaction_id", models.CharField(max_length=100, unique=True)),
+                ("vault_id", models.CharField(db_index=True, max_length=100)),
+                (
+                    "card",
+                    models.CharField(
+                        help_text="the payment token of the first sale", max_length=64
+                    ),
+                ),
+                ("amount", models.DecimalField(decimal_places=4, max_digits=19)),
+                ("currency", models.CharField(max_length=3)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
             options={
-                'verbose_name': 'sandbox charge',
+                "verbose_name": "sandbox charge",
             },
         ),
         migrations.CreateModel(
-            name='ChargeAttempt',
+            name="ChargeAttempt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('session_id', models.CharField(max_length=64)),
-                ('purpose', models.CharField(help_text='checkout, or upsell:<offer>', max_length=80)),
-                ('step', models.CharField(max_length=64)),
-                ('state', models.CharField(choices=[('claimed', 'Claimed'), ('unknown', 'Unknown'), ('needs_review', 'Needs Review'), ('succeeded', 'Succeeded'), ('declined', 'Declined'), ('rejected', 'Rejected'), ('surplus', 'Surplus'), ('refunded', 'Refunded'), ('voided', 'Voided')], default='claimed', max_length=16)),
-                ('amount', models.DecimalField(decimal_places=4, max_digits=19, null=True)),
-                ('currency', models.CharField(max_length=3)),
-                ('gateway', models.CharField(max_length=32)),
-                ('gateway_order_id', models.CharField(max_length=100)),
-                ('transaction_id', models.CharField(blank=True, max_length=100, null=True)),
-                ('vault_id', models.CharField(blank=True, max_length=100, null=True)),
-                ('lease_until', models.DateTimeField()),
-                ('reason', models.CharField(blank=True, max_length=200)),
-                ('response', models.JSONField(blank=True, default=dict)),
-                ('created_at', models.DateTimeField()),
-                ('settled_at', models.DateTimeField(blank=True, null=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("session_id", models.CharField(max_length=64)),
+                (
+                    "purpose",
+                    models.CharField(help_text="checkout, or upsell:<offer>", max_length=80),
+                ),
+                ("step", models.CharField(max_length=64)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("claimed", "Claimed"),
+                            ("unknown", "Unknown"),
+                            ("needs_review", "Needs Review"),
+                            ("succeeded", "Succeeded"),
+                            ("declined", "Declined"),
+                            ("rejected", "Rejected"),
+                            ("surplus", "Surplus"),
+                            ("refunded", "Refunded"),
+                            ("voided", "Voided"),
+                        ],
+                        default="claimed",
+                        max_length=16,
+                    ),
+                ),
+                ("amount", models.DecimalField(decimal_places=4, max_digits=19, null=True)),
+                ("currency", models.CharField(max_length=3)),
+                ("gateway", models.CharField(max_length=32)),
+                ("gateway_order_id", models.CharField(max_length=100)),
+                ("transaction_id", models.CharField(blank=True, max_length=100, null=True)),
+                ("vault_id", models.CharField(blank=True, max_length=100, null=True)),
+                ("lease_until", models.DateTimeField()),
+                ("reason", models.CharField(blank=True, max_length=200)),
+                ("response", models.JSONField(blank=True, default=dict)),
+                ("created_at", models.DateTimeField()),
+                ("settled_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'verbose_name': 'charge attempt',
-                'indexes': [models.Index(fields=['session_id', 'created_at'], name='funnel_attempt_session'), models.Index(models.F('lease_until'), condition=models.Q(('state__in', ['claimed', 'unknown'])), name='funnel_attempt_open')],
-                'constraints': [models.UniqueConstraint(fields=('gateway', 'gateway_order_id'), name='funnel_attempt_order_id'), models.UniqueConstraint(condition=models.Q(('transaction_id__isnull', False)), fields=('gateway', 'transaction_id'), name='funnel_attempt_transaction'), models.UniqueConstraint(condition=models.Q(('state__in', ['claimed', 'unknown', 'needs_review', 'succeeded'])), fields=('session_id', 'purpose'), name='funnel_attempt_once_a_purpose'), models.CheckConstraint(condition=models.Q(('amount__gt', 0), models.Q(('amount', None), ('gateway', 'imported')), _connector='OR'), name='funnel_attempt_amount')],
+                "verbose_name": "charge attempt",
+                "indexes": [
+                    models.Index(
+                        fields=["session_id", "created_at"], name="funnel_attempt_session"
+                    ),
+                    models.Index(
+                        models.F("lease_until"),
+                        condition=models.Q(("state__in", ["claimed", "unknown"])),
+                        name="funnel_attempt_open",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("gateway", "gateway_order_id"), name="funnel_attempt_order_id"
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("transaction_id__isnull", False)),
+                        fields=("gateway", "transaction_id"),
+                        name="funnel_attempt_transaction",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(
+                            ("state__in", ["claimed", "unknown", "needs_review", "succeeded"])
+                        ),
+                        fields=("session_id", "purpose"),
+                        name="funnel_attempt_once_a_purpose",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("amount__gt", 0), ("amount__isnull", False)),
+                            models.Q(("amount", None), ("gateway", "imported")),
+                            _connector="OR",
+                        ),
+                        name="funnel_attempt_amount",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='IdempotencyRecord',
+            name="IdempotencyRecord",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('session_id', models.CharField(max_length=64)),
-                ('key', models.CharField(max_length=255)),
-                ('request_hash', models.CharField(max_length=64)),
-                ('status', models.PositiveSmallIntegerField(null=True)),
-                ('answer', models.TextField(null=True)),
-                ('created_at', models.DateTimeField(db_index=True)),
-                ('attempt', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='idempotency_records', to='funnel.chargeattempt')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("session_id", models.CharField(max_length=64)),
+                ("key", models.CharField(max_length=255)),
+                ("request_hash", models.CharField(max_length=64)),
+                ("status", models.PositiveSmallIntegerField(null=True)),
+                ("answer", models.TextField(null=True)),
+                ("created_at", models.DateTimeField(db_index=True)),
+                (
+                    "attempt",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="idempotency_records",
+                        to="funnel.chargeattempt",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('session_id', 'key'), name='funnel_idempotency_key')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("session_id", "key"), name="funnel_idempotency_key"
+                    )
+                ],
             },
         ),
     ]

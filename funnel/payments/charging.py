@@ -17,12 +17,12 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError, close_old_connections
 
 from funnel import flow
 from funnel.catalog import OFFERS
 from funnel.conf import get_conf
-from funnel.exceptions import ChargeInFlightError
+from funnel.exceptions import ChargeInFlightError, OutcomeUnsettledError
 from funnel.payments import idempotency, replies
 from funnel.payments.gateway import Outcome, Receipt, Sale, get_gateway
 from funnel.payments.idempotency import Reply
@@ -141,7 +141,12 @@ def charge(
     customer: Mapping[str, Any] | None = None,
     email: str | None = None,
 ) -> Reply:
-    """Send the claimed attempt to the gateway, once, and settle it: N and T2."""
+    """Send the claimed attempt to the gateway, once, and settle it: N and T2.
+
+    Raises:
+        OutcomeUnsettledError: the database did not take the receipt; the attempt stays open.
+
+    """
     sale = Sale(
         order_id=attempt.gateway_order_id,
         amount=quantize(_amount(attempt), attempt.currency),
@@ -155,11 +160,12 @@ def charge(
     for number in range(1, _T2_ATTEMPTS + 1):
         try:
             return settle(manager, attempt.pk, receipt)
-        except (DatabaseUnavailableError, OperationalError):
+        except (DatabaseUnavailableError, OperationalError, InterfaceError) as exc:
             # The receipt is in hand: settle again with it, never send again.
             if number == _T2_ATTEMPTS:
-                raise
+                raise OutcomeUnsettledError from exc
             time.sleep(0.05 * 2**number)
+            close_old_connections()  # the old one may be what is broken
     raise AssertionError  # pragma: no cover  (the loop returns or raises)
 
 
@@ -206,6 +212,8 @@ def settle(manager: UnifiedSessionManager, attempt_id: int, receipt: Receipt) ->
             _note(locked, attempt)
         if was_open and not attempt.is_open:
             locked.release()
+        elif attempt.is_open and not was_open:
+            locked.hold()
         reply = replies.of_settled(locked.session, attempt)
         if not attempt.is_open:
             idempotency.answer(attempt, reply)
@@ -227,14 +235,21 @@ def _state_after_success(attempt: ChargeAttempt, receipt: Receipt) -> str:
     settled = (State.SUCCEEDED, State.SURPLUS, State.REFUNDED, State.VOIDED)
     if attempt.state in settled:
         return attempt.state
-    amounts_differ = receipt.amount is not None and receipt.amount != attempt.amount
-    currencies_differ = receipt.currency is not None and receipt.currency != attempt.currency
-    if amounts_differ or currencies_differ:
-        return State.NEEDS_REVIEW
     others = ChargeAttempt.objects.filter(
         session_id=attempt.session_id, purpose=attempt.purpose, state__in=ChargeAttempt.BLOCKING
     ).exclude(pk=attempt.pk)
-    return State.SURPLUS if others.exists() else State.SUCCEEDED
+    if others.exists():
+        return State.SURPLUS
+    return State.SUCCEEDED if _is_as_asked(attempt, receipt) else State.NEEDS_REVIEW
+
+
+def _is_as_asked(attempt: ChargeAttempt, receipt: Receipt) -> bool:
+    """Tell whether a success is of the sale that was sent, and names its transaction."""
+    return (
+        receipt.transaction_id is not None
+        and receipt.amount in {None, attempt.amount}
+        and receipt.currency in {None, attempt.currency}
+    )
 
 
 def _record(attempt: ChargeAttempt, state: str, receipt: Receipt) -> None:

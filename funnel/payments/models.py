@@ -65,7 +65,9 @@ class ChargeAttempt(models.Model):
                 name="funnel_attempt_once_a_purpose",
             ),
             models.CheckConstraint(
-                condition=models.Q(amount__gt=0) | models.Q(amount=None, gateway="imported"),
+                # "IS NOT NULL", because a CHECK lets pass what is unknown, as NULL > 0 is.
+                condition=models.Q(amount__isnull=False, amount__gt=0)
+                | models.Q(amount=None, gateway="imported"),
                 name="funnel_attempt_amount",
             ),
         ]

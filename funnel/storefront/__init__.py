@@ -1,0 +1,1 @@
+"""The shop's pages: server-rendered, without JavaScript, on the same use cases as the API."""

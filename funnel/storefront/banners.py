@@ -53,7 +53,7 @@ def _in_progress(session: SessionSnapshot, url: str) -> Banner:
         text = f"You have an order in progress: {things}{cost}."
         return Banner(text=text, action="Continue to checkout", url=url)
     if session.is_paid:
-        text = "Your order is paid. There is one step left before your receipt."
+        text = "Your order is paid. Continue to see your receipt."
         return Banner(text=text, action="Continue your order", url=url, blocks=True)
     text = "We are confirming the payment of your order."
     return Banner(text=text, action="See how it stands", url=url, blocks=True)

@@ -35,6 +35,14 @@ _UNREACHABLE: Final = (
     "nothing will be charged twice."
 )
 
+# Refusals that leave the shopper at the checkout, with nothing charged.
+_REFUSALS: Final[dict[type[Exception], tuple[str, int]]] = {
+    errors.IdempotencyKeyError: (_STALE, 409),
+    errors.IdempotencyKeyReusedError: (_STALE, 409),
+    errors.NothingToChargeError: (_EMPTY, 409),
+    InvalidChangeError: (_UNREADABLE, 422),
+}
+
 
 def new_key() -> str:
     """Return an idempotency key: one for each time a form is shown anew."""
@@ -71,24 +79,20 @@ def pay(request: HttpRequest, visit: Visit, session: SessionSnapshot) -> HttpRes
     form = CheckoutForm(request.POST)
     key = request.POST.get("key", "")
     if request.POST.get("order") != fingerprint(session):
-        return _again(request, form, _CHANGED, status=409)
+        return _again(request, _CHANGED, status=409)
     if not form.is_valid():
         return checkout_page(request, visit, session, form, key=key or new_key(), status=422)
     try:
         reply = _charge(visit, session, form, key)
-    except (errors.IdempotencyKeyError, errors.IdempotencyKeyReusedError):
-        return _again(request, form, _STALE, status=409)
-    except errors.NothingToChargeError:
-        return _again(request, form, _EMPTY, status=409)
-    except InvalidChangeError:
-        return _again(request, form, _UNREADABLE, status=422)
+    except tuple(_REFUSALS) as exc:
+        problem, status = _REFUSALS[type(exc)]
+        return _again(request, problem, status=status)
     except DATABASE_ERRORS:
         # Whether it was sent is not known, so the key stays: pressing Pay again is the same charge.
-        return checkout_page(
-            request, visit, session, form, key=key, problem=_UNREACHABLE, status=503
-        )
+        text = _UNREACHABLE
+        return checkout_page(request, visit, session, form, key=key, problem=text, status=503)
     if reply.status == 402:  # noqa: PLR2004  (Payment Required)
-        return _again(request, form, str(reply.data["detail"]), status=402)
+        return _again(request, str(reply.data["detail"]), status=402)
     return _go_on(request)
 
 
@@ -103,19 +107,16 @@ def _charge(visit: Visit, session: SessionSnapshot, form: CheckoutForm, key: str
     )
 
 
-def _again(request: HttpRequest, form: CheckoutForm, problem: str, *, status: int) -> HttpResponse:
+def _again(request: HttpRequest, problem: str, *, status: int) -> HttpResponse:
     """Show the page again under a new key, where it is still the shopper's page."""
     visit = open_visit(request, ENDPOINT)
     session = visit.session_at(request)
     if session is None:
         return visit.redirect()
     # A payment token works once: the card is chosen, or typed, again.
-    kept = form.data.copy()
-    kept.pop("payment_token", None)
-    form = CheckoutForm(initial=kept.dict())
-    return checkout_page(
-        request, visit, session, form, key=new_key(), problem=problem, status=status
-    )
+    typed = {name: text for name, text in request.POST.dict().items() if name != "payment_token"}
+    form, key = CheckoutForm(initial=typed), new_key()
+    return checkout_page(request, visit, session, form, key=key, problem=problem, status=status)
 
 
 def _go_on(request: HttpRequest) -> HttpResponse:

@@ -63,7 +63,7 @@ class OrderForm(forms.Form):
 
 
 def _quantity(product: CatalogProduct) -> forms.IntegerField:
-    widget = forms.NumberInput(attrs={"inputmode": "numeric", "autocomplete": "off"})
+    widget = forms.NumberInput(attrs={"inputmode": "numeric", "autocomplete": "off", "placeholder": "0"})
     return forms.IntegerField(
         label=product.name,
         required=False,
@@ -88,8 +88,17 @@ def _text(label: str, autocomplete: str, *, limit: int, missing: str = "") -> fo
             "required": missing,
             "max_length": f"{label}: use at most {limit} characters.",
         },
-        widget=forms.TextInput(attrs={"autocomplete": autocomplete}),
+        widget=_TextInput(autocomplete),
     )
+
+
+class _TextInput(forms.TextInput):
+    """A text input that a browser can fill in; a telephone's keys for a telephone."""
+
+    def __init__(self, autocomplete: str) -> None:
+        super().__init__(attrs={"autocomplete": autocomplete})
+        if autocomplete == "tel":
+            self.input_type = "tel"
 
 
 class CheckoutForm(forms.Form):
@@ -98,7 +107,7 @@ class CheckoutForm(forms.Form):
     email = forms.EmailField(
         label="Email",
         max_length=254,
-        help_text="For your receipt, and for questions about this order.",
+        help_text="For questions about this order.",
         error_messages={
             "required": "Type your email address.",
             "invalid": "This email address is not complete. It looks like name@example.com.",
@@ -127,10 +136,6 @@ class CheckoutForm(forms.Form):
         *("first_name", "last_name", "line1", "line2", "city", "state", "zip", "country"),
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["phone"].widget.input_type = "tel"  # type: ignore[attr-defined]
-
     @property
     def contact(self) -> list[BoundField]:
         """The fields of the first group."""
@@ -155,7 +160,7 @@ class CheckoutForm(forms.Form):
 
 def initial_of(session: SessionSnapshot) -> dict[str, str]:
     """Return what the checkout's form begins with. Imported customers may lack anything."""
-    customer = session.customer or {}
+    customer: Mapping[str, Any] = session.customer or {}
     address = customer.get("address")
     initial = {name: _string(customer, key) for name, key in _CUSTOMER.items()}
     initial |= {name: _string(address, key) for name, key in _ADDRESS.items()}

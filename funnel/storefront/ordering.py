@@ -10,8 +10,8 @@ from sessions_unified.exceptions import PricingError, VersionConflictError
 from sessions_unified.flow import Position, get_flow
 
 if TYPE_CHECKING:
-    from sessions_unified.pricing import Priced
     from sessions_unified.manager import UnifiedSessionManager
+    from sessions_unified.pricing import Priced
     from sessions_unified.snapshot import SessionSnapshot
 
 _ATTEMPTS: Final = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from funnel.catalog import PRODUCTS
 from sessions_unified.money import quantize
@@ -85,7 +85,7 @@ def _adjustment(session: SessionSnapshot) -> str | None:
     if session.amount is None or len(totals) < len(session.products):
         return None
     gap = session.amount - quantize(sum(totals, Decimal(0)), session.currency)
-    sign = "+" if gap > 0 else "−"
+    sign = "+" if gap > 0 else "-"
     return f"{sign}{money(abs(gap), session.currency)}" if gap else None
 
 

@@ -7,7 +7,6 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec
 
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
@@ -26,6 +25,8 @@ from sessions_unified.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from django.http import HttpRequest, HttpResponse
+
     from sessions_unified.manager import UnifiedSessionManager
 
 logger = logging.getLogger(__name__)
@@ -39,10 +40,11 @@ DATABASE_ERRORS: Final = (DatabaseUnavailableError, OperationalError, InterfaceE
 _MOVED_ON: Final = (FunnelError, InvalidTransitionError, VersionConflictError)
 
 Args = ParamSpec("Args")
-View = Concatenate[HttpRequest, Args]
 
 
-def page(view: Callable[View[Args], HttpResponse]) -> Callable[View[Args], HttpResponse]:
+def page(
+    view: Callable[Concatenate[HttpRequest, Args], HttpResponse],
+) -> Callable[Concatenate[HttpRequest, Args], HttpResponse]:
     """Make a view a page of the storefront.
 
     A use case that refuses because the shopper is elsewhere by now leads there. With the database
@@ -50,7 +52,7 @@ def page(view: Callable[View[Args], HttpResponse]) -> Callable[View[Args], HttpR
     """
 
     @wraps(view)
-    def answer(request: HttpRequest, *args: Args.args, **kwargs: Args.kwargs) -> HttpResponse:
+    def answer(request: HttpRequest, /, *args: Args.args, **kwargs: Args.kwargs) -> HttpResponse:
         try:
             try:
                 response = view(request, *args, **kwargs)

@@ -135,7 +135,11 @@ def success(request: HttpRequest) -> HttpResponse:
     session = visit.session_at(request)
     if session is None:
         return visit.redirect()
-    context = {"receipt": receipt_of(session), "email": session.email}
+    context = {
+        "receipt": receipt_of(session),
+        "email": session.email,
+        "is_paid": session.is_paid,
+    }
     return show(request, "success", context, manager=visit.manager)
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from decimal import Decimal
-from typing import TYPE_CHECKING, ClassVar
-
-import msgspec
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from legacy_adapters.base import AdapterHealth, Batch, LegacyAdapter, LegacyRecord
 from legacy_adapters.database.mapping import COLUMNS, to_session
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 
     from sessions_unified.snapshot import SessionSnapshot
 
-_sorted = msgspec.json.Encoder(decimal_format="number", order="sorted")
+_BROKEN: Final = "its JSON cannot be read: it is nested too deeply"
 
 
 class DatabaseAdapter(LegacyAdapter):
@@ -46,7 +44,7 @@ class DatabaseAdapter(LegacyAdapter):
         found = self.table.fetch(
             "SELECT row_to_json(t)::text FROM {} AS t WHERE id = %s", [session_id]
         )
-        return _record(found[0][0]) if found else None
+        return _record(found[0][0], session_id) if found else None
 
     def count(self) -> int:
         """Return the number of rows."""
@@ -64,7 +62,7 @@ class DatabaseAdapter(LegacyAdapter):
             if not found:
                 return
             after = found[-1][1]
-            yield Batch(records=tuple(_record(text) for text, _ in found), cursor=after)
+            yield Batch(records=tuple(_record(text, key) for text, key in found), cursor=after)
             if len(found) < batch_size:
                 return
 
@@ -91,12 +89,15 @@ class DatabaseAdapter(LegacyAdapter):
         return None
 
 
-def _record(text: str) -> LegacyRecord:
+def _record(text: str, session_id: str | None) -> LegacyRecord:
     try:
         data = json.loads(text, parse_float=Decimal, parse_int=integer)
         said = {name: value for name, value in data.items() if value is not None}
-        digest = hashlib.sha256(_sorted.encode(said)).hexdigest()
+        sorted_text = json.dumps(said, sort_keys=True, default=repr)
     except (ValueError, RecursionError):
-        digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
-        return LegacyRecord(id=None, data={}, digest=digest, problem="its JSON cannot be read")
-    return LegacyRecord(id=data.get("id"), data=data, digest=digest)
+        return LegacyRecord(id=session_id, data={}, digest=_digest(text), problem=_BROKEN)
+    return LegacyRecord(id=session_id, data=data, digest=_digest(sorted_text))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -7,7 +7,6 @@ killed run leaves whole batches; the next one finds them unchanged and goes on.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from django.db import DataError, IntegrityError
@@ -15,6 +14,7 @@ from django.db import DataError, IntegrityError
 from legacy_adapters.exceptions import UnreadableRecordError
 from legacy_adapters.migration.batches import Candidate, Outcome, import_batch
 from sessions_unified.exceptions import InvalidChangeError
+from sessions_unified.tiers import Tiers, get_tiers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,6 +73,7 @@ def backfill(
     limit: int | None = None,
     is_dry_run: bool = False,
     advance: Callable[[int], None] = lambda _: None,
+    tiers: Tiers | None = None,
 ) -> Report:
     """Import every record of the store, or the first ``limit`` of them; say what became of each.
 
@@ -80,55 +81,65 @@ def backfill(
 
     Raises:
         SourceUnavailableError: the store stopped answering; the batches before are imported.
+        DatabaseUnavailableError: the same, of the sessions' own database.
 
     """
-    report = Report()
+    run = _Run(adapter=adapter, tiers=tiers or get_tiers(), is_dry_run=is_dry_run)
     for batch in adapter.scan(batch_size=batch_size):
-        left = None if limit is None else limit - report.read
-        records = list(islice(batch.records, left))
-        _import_records(adapter, records, report, is_dry_run=is_dry_run)
+        left = None if limit is None else limit - run.report.read
+        records = batch.records[:left]
+        run.import_records(records)
         advance(len(records))
-        if limit is not None and report.read >= limit:
+        if run.report.read == limit:
             break
-    return report
+    return run.report
 
 
-def _import_records(
-    adapter: LegacyAdapter, records: Sequence[LegacyRecord], report: Report, *, is_dry_run: bool
-) -> None:
-    candidates: dict[str, Candidate] = {}
-    for record in records:
-        try:
-            session = adapter.to_unified(record)
-        except UnreadableRecordError as exc:
-            report.unreadable.append(Unreadable(id=record.id, reason=exc.reason))
-            continue
-        if session.id in candidates:
-            report.unreadable.append(Unreadable(id=record.id, reason="id occurs more than once"))
-            continue
-        candidates[session.id] = Candidate(record=record, session=session)
-    _import_candidates(adapter.source, list(candidates.values()), report, is_dry_run=is_dry_run)
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """One backfill under way."""
 
+    adapter: LegacyAdapter
+    tiers: Tiers
+    is_dry_run: bool
+    report: Report = field(default_factory=Report)
 
-def _import_candidates(
-    source: str, candidates: Sequence[Candidate], report: Report, *, is_dry_run: bool
-) -> None:
-    """Import a batch; if the database refuses a value of it, record by record."""
-    if not candidates:
-        return
-    try:
-        report.add(import_batch(candidates, source=source, is_dry_run=is_dry_run))
-    except _REFUSALS as exc:
-        if len(candidates) == 1:
-            refused = Unreadable(id=candidates[0].id, reason=_refusal(exc))
-            report.unreadable.append(refused)
+    def import_records(self, records: Sequence[LegacyRecord]) -> None:
+        candidates: dict[str, Candidate] = {}
+        for record in records:
+            try:
+                session = self.adapter.to_unified(record)
+            except UnreadableRecordError as exc:
+                self._give_up(record.id, exc.reason)
+                continue
+            if session.id in candidates:
+                self._give_up(record.id, "id occurs more than once")
+                continue
+            candidates[session.id] = Candidate(record=record, session=session)
+        self._import(list(candidates.values()))
+
+    def _import(self, candidates: Sequence[Candidate]) -> None:
+        """Import a batch; if the database refuses a value of it, record by record."""
+        if not candidates:
             return
-        for candidate in candidates:
-            _import_candidates(source, [candidate], report, is_dry_run=is_dry_run)
+        source = self.adapter.source
+        try:
+            self.report.add(
+                import_batch(self.tiers, candidates, source=source, is_dry_run=self.is_dry_run)
+            )
+        except _REFUSALS as exc:
+            if len(candidates) == 1:
+                self._give_up(candidates[0].id, _refusal(exc))
+                return
+            for candidate in candidates:
+                self._import([candidate])
+
+    def _give_up(self, record_id: str | None, reason: str) -> None:
+        self.report.unreadable.append(Unreadable(id=record_id, reason=reason))
 
 
 def _refusal(exc: BaseException) -> str:
     """Return why the database refused: never the whole message, which quotes the row."""
-    cause = getattr(exc.__cause__, "diag", None)
-    detail = getattr(cause, "message_primary", None) or type(exc).__name__
+    diagnosis = getattr(exc.__cause__, "diag", None)
+    detail = getattr(diagnosis, "message_primary", None) or type(exc).__name__
     return f"the database refuses a value of it: {detail}"

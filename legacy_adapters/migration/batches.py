@@ -10,7 +10,6 @@ from django.db import transaction
 from legacy_adapters.migration.agreement import differing_fields
 from legacy_adapters.models import ImportRecord, SessionConflict
 from sessions_unified.importing import import_sessions, replace_imported
-from sessions_unified.tiers import Tiers, get_tiers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from legacy_adapters.base import LegacyRecord
     from sessions_unified.snapshot import SessionSnapshot
+    from sessions_unified.tiers import Tiers
 
 Kind = Literal["imported", "unchanged", "conflicting"]
 
@@ -45,14 +45,14 @@ class Outcome:
 
 
 def import_batch(
-    candidates: Sequence[Candidate], *, source: str, is_dry_run: bool = False
+    tiers: Tiers, candidates: Sequence[Candidate], *, source: str, is_dry_run: bool = False
 ) -> list[Outcome]:
     """Import records with different ids, all or none; a dry run undoes it again.
 
     Safe beside other backfills and shoppers: an id is inserted by one of them, and only a session
     that nobody has changed since its import is replaced (compare-and-set).
     """
-    batch = _Batch(tiers=get_tiers(), source=source)
+    batch = _Batch(tiers=tiers, source=source)
     with transaction.atomic(using=batch.alias):
         outcomes = batch.run(candidates)
         if is_dry_run:

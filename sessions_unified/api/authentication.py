@@ -45,10 +45,6 @@ class TokenAuthentication(BaseAuthentication):
         refuse_cross_origin(request)
         return Shopper(session_id), None
 
-    def authenticate_header(self, request: Request) -> str:
-        """Return the scheme that a 401 asks for."""
-        return 'Bearer realm="session"'
-
 
 class KeyAuthentication(BaseAuthentication):
     """``Authorization: Api-Key <key>``."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from django.http import UnreadablePostError
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -31,6 +33,21 @@ if TYPE_CHECKING:
     from sessions_unified.snapshot import SessionSnapshot
 
 
+_DRAIN_CHUNKS: Final = 256
+_CHUNK_BYTES: Final = 64 * 1024
+
+
+def _drain(request: Request) -> None:
+    """Read what is left of the body, up to 16 MB.
+
+    Closing a connection on bytes unread resets it, and the client never hears the answer.
+    """
+    with suppress(UnreadablePostError):
+        for _ in range(_DRAIN_CHUNKS):
+            if not request._request.read(_CHUNK_BYTES):
+                return
+
+
 class SessionAPIView(APIView):
     """Strict JSON in, JSON or problem+json out, three kinds of callers."""
 
@@ -47,6 +64,17 @@ class SessionAPIView(APIView):
     def get_exception_handler(self) -> Callable[..., Response | None]:
         """Answer errors as problems."""
         return problems.handle
+
+    def get_authenticate_header(self, request: Request) -> str:
+        """Return what a 401 asks for; without it DRF answers 403."""
+        return 'Bearer realm="session", Api-Key realm="session"'
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse a body without a length: WSGI would hide it, and the answer would ignore it."""
+        super().initial(request, *args, **kwargs)
+        if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
+            detail = "Send the body with a Content-Length, not in chunks."
+            raise problems.Problem(411, "length_required", detail)
 
     def manager(self, principal: Principal | None = None) -> UnifiedSessionManager:
         """Return this request's manager, acting for ``principal``."""
@@ -77,6 +105,7 @@ class SessionAPIView(APIView):
         self, request: Request, response: Response, *args: Any, **kwargs: Any
     ) -> Response:
         """Keep answers out of shared caches; say when they are degraded."""
+        _drain(request)
         final = super().finalize_response(request, response, *args, **kwargs)
         final["Cache-Control"] = "no-store"
         if self._manager is not None and self._manager.degraded:

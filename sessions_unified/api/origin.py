@@ -43,7 +43,10 @@ def refuse_cross_origin(request: Request) -> None:
 
 
 def _is_ours(request: Request, origin: str) -> bool:
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
     if (parts.scheme, parts.netloc) == (request.scheme, request.get_host()):
         return True
     return origin in settings.CSRF_TRUSTED_ORIGINS

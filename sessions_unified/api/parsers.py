@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from rest_framework import status
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import APIException, ParseError, ValidationError
 from rest_framework.parsers import BaseParser
 
 if TYPE_CHECKING:
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES: Final = 64 * 1024
 _MAX_DEPTH: Final = 12
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+# Beyond 64 bits a number changes, or fails, on its way through the stores.
+_MAX_NUMBER: Final = 2**63 - 1
+_MAX_INTEGER_TEXT: Final = 20
 
 
 class BodyTooLargeError(APIException):
@@ -40,7 +43,8 @@ class StrictJSONParser(BaseParser):
         """Return the object.
 
         Raises:
-            ParseError: it is not such an object; says where.
+            ParseError: it is not a JSON object.
+            ValidationError: something in it cannot be kept; names the field.
             BodyTooLargeError: it is too large.
 
         """
@@ -48,10 +52,11 @@ class StrictJSONParser(BaseParser):
         if len(raw) > MAX_BODY_BYTES:
             raise BodyTooLargeError
         try:
-            value = json.loads(
-                raw.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant
-            )
-        except (ValueError, RecursionError) as exc:
+            value = json.loads(raw.decode(), object_pairs_hook=_unique, parse_int=_integer)
+        except RecursionError as exc:
+            message = f"The body is nested deeper than {_MAX_DEPTH} levels."
+            raise ParseError(message) from exc
+        except ValueError as exc:
             message = f"The body is not valid JSON: {exc}"
             raise ParseError(message) from exc
         if not isinstance(value, dict):
@@ -62,34 +67,41 @@ class StrictJSONParser(BaseParser):
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        message = f"the key {twice!r} comes twice"
-        raise ValueError(message)
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _refusal(_extended("", name), "This key comes twice.")
+        found[name] = value
     return found
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    message = f"{name} is not JSON"
-    raise ValueError(message)
+def _integer(text: str) -> float:
+    # Python refuses to read thousands of digits; as a float they are infinite, and refused below.
+    return int(text) if len(text) <= _MAX_INTEGER_TEXT else float(text)
+
+
+def _extended(path: str, name: str) -> str:
+    # The name goes into the answer: in ASCII, so that no surrogate does.
+    return f"{path}.{ascii(name)[1:-1]}".lstrip(".")[:200]
+
+
+def _refusal(path: str, message: str) -> ValidationError:
+    return ValidationError({path: [message]})
 
 
 def _check(value: Any, path: str, depth: int) -> None:
     if depth > _MAX_DEPTH:
-        message = f"{path}: nested deeper than {_MAX_DEPTH} levels."
-        raise ParseError(message)
+        raise _refusal(path, f"This is nested deeper than {_MAX_DEPTH} levels.")
     if isinstance(value, str) and _UNSTORABLE.search(value):
-        message = f"{path}: holds a NUL character or a lone surrogate."
-        raise ParseError(message)
-    if isinstance(value, float) and value in {float("inf"), float("-inf")}:
-        message = f"{path}: the number is too large."
-        raise ParseError(message)
+        raise _refusal(path, "This holds a NUL character or a lone surrogate.")
+    # Put so that NaN, which compares with nothing, is refused too.
+    if isinstance(value, int | float) and not abs(value) <= _MAX_NUMBER:
+        raise _refusal(path, "This number is beyond 64 bits, or none.")
     if isinstance(value, dict):
         for name, item in value.items():
-            _check(name, f"{path}.{ascii(name)[1:-1]}"[:200].lstrip("."), depth + 1)
-            _check(item, f"{path}.{ascii(name)[1:-1]}"[:200].lstrip("."), depth + 1)
+            deeper = _extended(path, name)
+            _check(name, deeper, depth + 1)
+            _check(item, deeper, depth + 1)
     elif isinstance(value, list):
         for position, item in enumerate(value):
             _check(item, f"{path}[{position}]", depth + 1)

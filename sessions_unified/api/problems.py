@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import BadRequest, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
 from rest_framework import status
 from rest_framework.exceptions import APIException, ErrorDetail, ValidationError
@@ -55,6 +56,8 @@ def handle(exc: Exception, context: dict[str, Any]) -> Response | None:
 
     An error that nobody foresaw is logged with its traceback and answered without internals.
     """
+    if isinstance(exc, OperationalError | InterfaceError):
+        exc = errors.DatabaseUnavailableError()
     if isinstance(exc, errors.SessionsUnifiedError):
         return _domain_problem(exc)
     response = exception_handler(exc, context)

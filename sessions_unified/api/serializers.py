@@ -64,11 +64,7 @@ class MetadataField(serializers.Field[Any, Any, Any, Any]):
         if not isinstance(data, dict):
             self.fail("not_object")
         limit = get_conf().METADATA_MAX_BYTES
-        try:
-            size = len(msgspec.json.encode(data))
-        except (OverflowError, ValueError):
-            size = limit + 1  # an integer beyond 64 bits
-        if size > limit:
+        if len(msgspec.json.encode(data)) > limit:
             self.fail("too_large", limit=limit)
         return data
 

@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from sessions_unified.api import views
+from sessions_unified.api import openapi, views
 from sessions_unified.ids import SESSION_ID
 
 
@@ -21,6 +21,8 @@ class SessionIdConverter:
 
 
 register_converter(SessionIdConverter, "session_id")
+
+__all__ = ["openapi", "urlpatterns"]
 
 app_name = "sessions_unified"
 urlpatterns = [

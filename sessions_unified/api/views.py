@@ -60,7 +60,8 @@ class CreateView(SessionAPIView):
     )
     def post(self, request: Request) -> Response:
         """Create the session and set its cookie."""
-        refuse_cross_origin(request)
+        if not isinstance(request.user, Service):
+            refuse_cross_origin(request)  # the answer sets a cookie, whoever asks
         values = self.valid(serializers.CreateSerializer, request)
         products = values.pop("products", None)
         if products is not None:

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
+LINKS = {
+    "before paying": "/checkout",
+    "at the first offer": "/upsell-1",
+    "at the second offer": "/upsell-2",
+}
 READY = "Ctrl-C"
 READY_SECONDS = 90
 STOP_SECONDS = 60
@@ -171,11 +176,11 @@ def test_a_newcomer_starts_the_demo_looks_around_and_comes_back(
         assert httpx2.get(first.base_url + path).status_code == 200, path
     password = admin_password(first)
     assert admin_lets_in(first, password)
-    links = re.findall(rf"{first.base_url}/\S+/\S+", first.output)
-    shoppers = [link for link in links if "/admin/" not in link and "/api/" not in link]
-    assert shoppers
-    for link in shoppers:
-        assert httpx2.get(link, follow_redirects=True).status_code == 200, link
+    for title, path in LINKS.items():
+        link = re.search(rf"{title} +({first.base_url}/s/\S+)", first.output)
+        assert link is not None, title
+        answer = httpx2.get(link[1], follow_redirects=True)
+        assert (answer.status_code, answer.url.path) == (200, path)
     session_id, cookies = create_session(first)
     inspected = first.manage("inspect_session", session_id)
     assert inspected.returncode == 0, inspected.stderr

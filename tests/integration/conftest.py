@@ -1,9 +1,8 @@
-"""What integration tests share: two sets of tiers, as two processes would have them."""
+"""What the integration tests share."""
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,18 +10,25 @@ from sessions_unified.clock import DatabaseClock
 from sessions_unified.conf import Conf, get_conf
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.tiers import Tiers, build_tiers
+from tests.gateways import ScriptedGateway
+from tests.managing import warm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+
+    from pytest_django.fixtures import SettingsWrapper
 
     from sessions_unified.testing import FrozenClock
+    from tests.managing import MakeTiers
 
 
-class MakeTiers(Protocol):
-    """Builds the tiers of one more process."""
-
-    def __call__(self, *, clock: FrozenClock | None = None, **changes: object) -> Tiers:
-        """``changes`` replace settings."""
+@pytest.fixture
+def gateway(settings: SettingsWrapper) -> Iterator[type[ScriptedGateway]]:
+    """Take the money by the scripted gateway."""
+    settings.FUNNEL = settings.FUNNEL | {"GATEWAY": "tests.gateways.ScriptedGateway"}
+    ScriptedGateway.reset()
+    yield ScriptedGateway
+    ScriptedGateway.reset()
 
 
 @pytest.fixture
@@ -48,19 +54,3 @@ def make_tiers(transactional_db: None, redis_flush: None) -> Iterator[MakeTiers]
 def manager(make_tiers: MakeTiers) -> UnifiedSessionManager:
     """Return a manager over tiers whose L1 is alive."""
     return warm(UnifiedSessionManager(tiers=make_tiers()))
-
-
-def warm(manager: UnifiedSessionManager) -> UnifiedSessionManager:
-    """Wait until the manager's invalidation channel has proven itself."""
-    channel = manager._tiers.channel
-    assert channel is not None
-    wait_for(channel.is_alive)
-    return manager
-
-
-def wait_for(condition: Callable[[], object], *, seconds: float = 10) -> None:
-    """Poll until ``condition`` holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)

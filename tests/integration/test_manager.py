@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,37 +21,12 @@ from sessions_unified.exceptions import (
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import SessionEvent, UnifiedSession
 from sessions_unified.testing import FrozenClock
-from tests.integration.conftest import wait_for, warm
+from tests.managing import ORDER, events, paid, wait_for, warm
 
 if TYPE_CHECKING:
     import redis
 
-    from sessions_unified.snapshot import SessionSnapshot
-    from tests.integration.conftest import MakeTiers
-
-ORDER: dict[str, Any] = {
-    "email": "ana@example.org",
-    "products": [{"id": "SOIL", "quantity": 2, "price": "12.50"}],
-    "amount": Decimal(25),
-    "currency": "USD",
-    "metadata": {"utm": "x"},
-}
-
-
-def events(session_id: str) -> list[tuple[int, str]]:
-    log = SessionEvent.objects.filter(session_id=session_id).order_by("seq")
-    return list(log.values_list("seq", "kind"))
-
-
-def paid(manager: UnifiedSessionManager, session: SessionSnapshot) -> SessionSnapshot:
-    """Move a session to upsell-1 as a settled charge does."""
-    moves = [("processing", "processing"), ("processing", "upsell-1")]
-    for status, step in moves:
-        session = manager.update_session(
-            session.id, {"status": status, "current_step": step, "transaction_id": "t1"}
-        )
-    return session
-
+    from tests.managing import MakeTiers
 
 # Create and read
 

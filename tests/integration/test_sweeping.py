@@ -15,12 +15,12 @@ from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import SessionEvent, UnifiedSession
 from sessions_unified.testing import FrozenClock
 from sessions_unified.tiers import build_tiers
-from tests.integration.test_manager import ORDER, events, paid
+from tests.managing import ORDER, events, paid
 
 if TYPE_CHECKING:
     import pytest
 
-    from tests.integration.conftest import MakeTiers
+    from tests.managing import MakeTiers
 
 
 def test_due_sessions_are_settled_by_the_money_aware_rule(make_tiers: MakeTiers) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 
 from legacy_adapters.conf import get_adapter
 from legacy_adapters.exceptions import LegacyAdaptersError
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
     from legacy_adapters.base import LegacyAdapter
 
+STOPS = (
+    LegacyAdaptersError,
+    DatabaseUnavailableError,
+    OperationalError,
+    InterfaceError,
+    KeyboardInterrupt,
+)
+AGAIN = "What was imported so far stays; run it again to go on: nothing is done twice."
 SHOWN = 20
 """How many conflicting, and unreadable, records are named one by one."""
 
@@ -65,8 +73,9 @@ class Command(BaseCommand):
                     is_dry_run=dry_run,
                     advance=advance,
                 )
-        except (LegacyAdaptersError, DatabaseUnavailableError, OperationalError) as exc:
-            raise CommandError(f"{exc} Run it again to go on: nothing is done twice.") from exc
+        except STOPS as exc:
+            reason = str(exc).strip() or "Stopped."
+            raise CommandError(f"{reason} {AGAIN}") from exc
         if options["json"]:
             self.stdout.write(json.dumps(report.as_json(), ensure_ascii=False))
         else:

@@ -36,9 +36,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--no-purge", dest="purge", action="store_false", help="Only expire; purge nothing."
         )
-        parser.add_argument(
-            "--purge", action="store_true", default=True, help="Purge too (default)."
-        )
+        parser.add_argument("--purge", action="store_true", help="Purge too: the default.")
+        parser.set_defaults(purge=True)
 
     def handle(self, *, dry_run: bool, batch_size: int, purge: bool, **_: Any) -> None:
         """Count, then clean."""

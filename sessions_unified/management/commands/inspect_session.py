@@ -15,6 +15,8 @@ from sessions_unified.tiers import get_tiers
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+NONE = "-"
+
 _numbers = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -94,21 +96,32 @@ def _facts(found: Inspection) -> Iterable[tuple[str, str]]:
         if name == "products":
             yield from _products(value)
         else:
-            yield name, _text(value)
+            yield from _flat(name, value)
     for name, value in upsells.items():
-        yield f"upsells {name}", ", ".join(value) if isinstance(value, tuple) else _text(value)
+        yield from _flat(f"upsells.{name}", value)
     yield "holds", f"{found.holds}  (open charges; no expiry, no deletion)" if found.holds else "0"
     yield "last seen", _text(found.last_seen_at)
     yield "past its end", "yes" if found.health.is_expired else "no"
 
 
+def _flat(name: str, value: Any) -> Iterable[tuple[str, str]]:
+    """Return one line a leaf: an object is easier to read as ``customer.address.city``."""
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _flat(f"{name}.{key}", item)
+    elif isinstance(value, tuple | list) and all(isinstance(item, str) for item in value):
+        yield name, ", ".join(value) or NONE
+    else:
+        yield name, _text(value)
+
+
 def _products(lines: Iterable[dict[str, Any]]) -> Iterable[tuple[str, str]]:
     label = "products"
     for line in lines:
-        yield label, f"{line['quantity']} × {line['id']}  {line['name']}  {_text(line['price'])}"
+        yield label, f"{line['quantity']} x {line['id']}  {line['name']}  {_text(line['price'])}"
         label = ""
     if label:
-        yield label, "–"
+        yield label, NONE
 
 
 def _timeline(found: Inspection) -> Iterable[tuple[str, ...]]:
@@ -122,8 +135,8 @@ def _timeline(found: Inspection) -> Iterable[tuple[str, ...]]:
 def _tiers(found: Inspection) -> Iterable[tuple[str, ...]]:
     yield "tier", "holds", "age", "against the database"
     for tier in found.health.tiers:
-        holds = f"v{tier.version}" if tier.is_present else "–"
-        age = f"{tier.age_seconds:.1f} s" if tier.age_seconds is not None else "–"
+        holds = f"v{tier.version}" if tier.is_present else NONE
+        age = f"{tier.age_seconds:.1f} s" if tier.age_seconds is not None else NONE
         if tier.error is not None:
             verdict = tier.error
         elif not tier.is_present:
@@ -136,7 +149,7 @@ def _tiers(found: Inspection) -> Iterable[tuple[str, ...]]:
 
 def _text(value: Any) -> str:
     if value is None or value in ((), {}):
-        return "–"
+        return NONE
     if isinstance(value, datetime):
         return _moment(value)
     return _json(value) if isinstance(value, dict | list | tuple) else str(value)
@@ -147,4 +160,4 @@ def _json(value: Any) -> str:
 
 
 def _moment(value: datetime | None) -> str:
-    return "–" if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return NONE if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -18,6 +18,8 @@ AFTER = f"request_id='{ID}' user_id=None logger='a.b' level='info' timestamp='20
         f"[2026-11-21 02:26:35,112: INFO/MainProcess] Task funnel.expire[{ID}] received",
         f"[2026-11-21 02:26:35,114: INFO/ForkPoolWorker-2] Task f.x[{ID}] succeeded in 0.0s: None",
         f"[2026-11-21 02:26:35,114: INFO/ForkPoolWorker-2] Task f.x[{ID}] succeeded in 0.0s: 0",
+        f"event='Task f.x[{ID}] received'",
+        f"event='Task f.x[{ID}] succeeded in 0.0s: 0'",
     ],
 )
 def test_what_happens_all_the_time_is_noise(line: str) -> None:

@@ -186,15 +186,16 @@ def test_an_interrupted_initdb_leaves_nothing_half_made(tmp_path: Path) -> None:
         assert query(url, "SELECT 1") == "1"
 
 
+@pytest.mark.parametrize("kind", [Postgres, Valkey])
 def test_a_port_taken_meanwhile_is_no_obstacle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Postgres | Valkey]
 ) -> None:
     with socket.create_server((LOOPBACK, 0)) as other_program:
         taken = other_program.getsockname()[1]
         ports = iter([taken, free_port()])
         monkeypatch.setattr(server, "free_port", lambda: next(ports))
 
-        with Valkey(tmp_path, durable=False).running() as url:
+        with kind(tmp_path, durable=False).running() as url:
             assert port_of(url) != taken
 
 

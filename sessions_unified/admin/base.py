@@ -1,0 +1,115 @@
+"""What every admin here shares: read-only rows, no probing of hidden fields, bounded counts."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db import models
+
+from sessions_unified.conf import get_conf
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from django.contrib.auth.models import AnonymousUser
+    from django.contrib.auth.models import User as DjangoUser
+    from django.db.models import QuerySet
+    from django.http import HttpRequest
+
+AnyModel = TypeVar("AnyModel", bound=models.Model)
+
+if TYPE_CHECKING:
+
+    class GenericModelAdmin(admin.ModelAdmin[AnyModel]):
+        """`ModelAdmin`, which is generic for type checkers alone."""
+
+else:
+
+    class GenericModelAdmin(admin.ModelAdmin):
+        """`ModelAdmin`, which is generic for type checkers alone."""
+
+        def __class_getitem__(cls, _: object) -> type:
+            """Accept the model as a parameter."""
+            return cls
+
+
+def sees_pii(user: DjangoUser | AnonymousUser) -> bool:
+    """Tell whether customers' personal data is shown unmasked."""
+    return user.has_perm("sessions_unified.view_pii")
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg]  # only the stubs are generic
+    """Counts no further than ``CAP``: counting a whole large table takes longer than a page may."""
+
+    CAP: ClassVar = 10_000
+
+    @cached_property
+    def count(self) -> int:
+        """The number of rows, ``CAP`` at most."""
+        rows: Any = self.object_list
+        return int(rows.order_by()[: self.CAP].count())
+
+
+class GuardedAdmin(GenericModelAdmin[AnyModel]):
+    """Reads from the core's database; filters by the query string only as ``list_filter`` says.
+
+    Django lets staff filter by any field of the model (``?email__startswith=a``), which would tell
+    what a mask hides.
+    """
+
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    paginator = CappedPaginator
+    list_per_page = 50
+
+    @property
+    def media(self) -> Any:
+        """The admin's media and our one stylesheet."""
+        from django.forms import Media  # noqa: PLC0415
+
+        return super().media + Media(css={"all": ["sessions_unified/admin.css"]})
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AnyModel]:
+        """Return the rows of the durable tier's database."""
+        return super().get_queryset(request).using(get_conf().DATABASE_ALIAS)
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """Allow the parameters of this list's own filters."""
+        names = {getattr(each, "parameter_name", each) for each in self.list_filter}
+        return lookup.removesuffix("__exact") in names
+
+
+class ReadOnlyAdmin(GuardedAdmin[AnyModel]):
+    """Rows that code alone writes."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody adds one here."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: AnyModel | None = None) -> bool:
+        """Nobody edits one."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: AnyModel | None = None) -> bool:
+        """Nobody deletes one."""
+        return False
+
+
+class ExactSearchAdmin(ReadOnlyAdmin[AnyModel]):
+    """Finds rows by whole values of indexed fields, never by ``LIKE '%…%'``."""
+
+    exact_search: ClassVar[tuple[str, ...]] = ()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[AnyModel], search_term: str
+    ) -> tuple[QuerySet[AnyModel], bool]:
+        """Return the rows in which one of the fields is the term."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        lookups: Mapping[str, str] = dict.fromkeys(self.exact_search, term)
+        condition = models.Q(**lookups, _connector=models.Q.OR)
+        return queryset.filter(condition), False

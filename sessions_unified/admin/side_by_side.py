@@ -1,0 +1,162 @@
+"""What each tier holds of one session now, field by field, for the eye."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from sessions_unified.admin.formatting import NOTHING, presence
+from sessions_unified.exceptions import TierUnavailableError
+from sessions_unified.masking import mask_email, mask_json
+
+if TYPE_CHECKING:
+    from sessions_unified.snapshot import Product, SessionSnapshot, Upsells
+    from sessions_unified.tiers import Copy, Tier, Tiers
+
+FIELDS: Final = (
+    *("version", "status", "current_step", "email", "customer", "products", "amount", "currency"),
+    *("transaction_id", "vault_id", "payment_token", "upsells", "metadata"),
+    *("created_at", "updated_at", "expires_at"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One tier.
+
+    Attributes:
+        where: whose memory, which server.
+        state: a few words: how old the copy is, or why there is none.
+        kind: ``holds``, ``empty`` or ``error``, for its look.
+
+    """
+
+    name: str
+    where: str
+    state: str
+    kind: str
+    session: SessionSnapshot | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One field in one tier; ``differs`` from the database's."""
+
+    text: str
+    differs: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One field across the tiers."""
+
+    field: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether any tier differs from the database."""
+        return any(cell.differs for cell in self.cells)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideBySide:
+    """The whole table."""
+
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+
+
+def side_by_side(tiers: Tiers, session_id: str, *, shows_pii: bool) -> SideBySide:
+    """Look into every tier, leaving no trace; personal data masked unless ``shows_pii``."""
+    memory = f"of this web process, {os.getpid()} on {socket.gethostname()}"
+    columns = (
+        _column(tiers, tiers.memory, session_id, name="memory", where=memory),
+        _column(tiers, tiers.redis, session_id, name="redis", where="shared by all processes"),
+        _column(tiers, tiers.database, session_id, name="database", where="the truth"),
+    )
+    truth = columns[-1].session
+    lines = tuple(
+        Line(
+            field=field,
+            cells=tuple(_cell(field, each.session, truth, shows_pii) for each in columns),
+        )
+        for field in FIELDS
+    )
+    return SideBySide(columns=columns, lines=lines)
+
+
+def _column(tiers: Tiers, tier: Tier | None, session_id: str, *, name: str, where: str) -> Column:
+    copy, kind, state = _look(tiers, tier, session_id)
+    session = None if copy is None else copy.session
+    return Column(name=name, where=where, state=state, kind=kind, session=session)
+
+
+def _look(tiers: Tiers, tier: Tier | None, session_id: str) -> tuple[Copy | None, str, str]:
+    if tier is None:
+        return None, "empty", "not in use here"
+    try:
+        copy = tier.peek(session_id)
+    except TierUnavailableError as exc:
+        return None, "error", str(exc)
+    if copy is None:
+        return None, "empty", "holds nothing"
+    if tier is tiers.database:
+        return copy, "holds", "read now"
+    age = max(0.0, (tiers.clock.now() - copy.true_at).total_seconds())
+    is_cut = tier is tiers.memory and tiers.channel is not None and not tiers.channel.is_alive()
+    return copy, "holds", f"{age:.1f} s old{', bypassed: no invalidation now' if is_cut else ''}"
+
+
+def _cell(
+    field: str, session: SessionSnapshot | None, truth: SessionSnapshot | None, shows_pii: bool
+) -> Cell:
+    if session is None:
+        return Cell(text="", differs=False)
+    value = getattr(session, field)
+    differs = truth is None or value != getattr(truth, field)
+    return Cell(text=_text(field, value, shows_pii), differs=differs)
+
+
+def _text(field: str, value: Any, shows_pii: bool) -> str:
+    if field in {"vault_id", "payment_token"}:
+        return presence(value)
+    if value is None:
+        return NOTHING
+    match field:
+        case "email":
+            text = value if shows_pii else mask_email(value)
+        case "customer" | "metadata":
+            text = _json(value if shows_pii else mask_json(value))
+        case "products":
+            text = "\n".join(_product(each, shows_pii) for each in value)
+        case "upsells":
+            text = _upsells(value, shows_pii)
+        case _:
+            text = f"{value:%Y-%m-%d %H:%M:%S.%f}" if isinstance(value, datetime) else value
+    return str(text) or NOTHING
+
+
+def _product(product: Product, shows_pii: bool) -> str:
+    price = "" if product.price is None else f" at {product.price}"
+    extra = product.extra if shows_pii else mask_json(product.extra)
+    return f"{product.quantity} × {product.id}{price}{_json(extra, prefix=' ')}"  # noqa: RUF001
+
+
+def _upsells(upsells: Upsells, shows_pii: bool) -> str:
+    details = upsells.details if shows_pii else mask_json(upsells.details)
+    parts = [f"+ {offer}" for offer in upsells.accepted]
+    parts += [f"− {offer}" for offer in upsells.declined]  # noqa: RUF001  (a minus, not a hyphen)
+    return "\n".join(parts + ([_json(details)] if details else []))
+
+
+def _json(value: Any, prefix: str = "") -> str:
+    """Return indented JSON; nothing for an empty object with a prefix."""
+    if not value:
+        return "" if prefix else NOTHING
+    return prefix + msgspec.json.format(msgspec.json.encode(value), indent=2).decode()

@@ -1,0 +1,419 @@
+"""The backfill's rules: what counts as which, conflicts, tombstones, and refusals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import connection
+
+from funnel.payments.models import ChargeAttempt
+from legacy_adapters.database import DatabaseAdapter
+from legacy_adapters.migration.backfill import Report, backfill
+from legacy_adapters.models import ImportRecord, SessionConflict
+from sessions_unified.manager import UnifiedSessionManager
+from sessions_unified.models import SessionEvent, UnifiedSession
+from tests.legacy import create_table, other_database, paid_row, put, row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pytest_django
+
+ID = "ws_mwo5wwds_2"
+OTHER = "ws_mwo5wwds_3"
+
+
+@pytest.fixture
+def adapter(db: None, redis_flush: None) -> DatabaseAdapter:
+    adapter = DatabaseAdapter(source="database", alias="default")
+    create_table(adapter.table)
+    return adapter
+
+
+@pytest.fixture
+def manager(adapter: DatabaseAdapter) -> UnifiedSessionManager:
+    return UnifiedSessionManager()
+
+
+def counts(report: Report) -> dict[str, int]:
+    found = {
+        "imported": report.imported,
+        "unchanged": report.unchanged,
+        "conflicting": len(report.conflicts),
+        "unreadable": len(report.unreadable),
+    }
+    assert report.read == sum(found.values())
+    return {name: number for name, number in found.items() if number}
+
+
+def session(session_id: str = ID) -> UnifiedSession:
+    return UnifiedSession.objects.get(pk=session_id)
+
+
+def kinds(session_id: str = ID) -> list[str]:
+    events = SessionEvent.objects.filter(session_id=session_id).order_by("seq")
+    return list(events.values_list("kind", flat=True))
+
+
+class TestChangedInTheOldShopOnly:
+    def test_it_is_imported_again(self, adapter: DatabaseAdapter) -> None:
+        put(adapter.table, row())
+        backfill(adapter)
+        put(adapter.table, row(email="new@example.org", customer_info=None))
+
+        report = backfill(adapter)
+
+        assert counts(report) == {"imported": 1}
+        assert (session().email, session().customer, session().version) == (
+            "new@example.org",
+            None,
+            2,
+        )
+        assert kinds() == ["session_imported", "session_reimported"]
+        assert counts(backfill(adapter)) == {"unchanged": 1}
+
+    def test_again_and_again(self, adapter: DatabaseAdapter) -> None:
+        for number in range(3):
+            put(adapter.table, row(email=f"{number}@example.org"))
+            assert counts(backfill(adapter)) == {"imported": 1}
+
+        assert session().email == "2@example.org"
+        assert ImportRecord.objects.get().unified_version == session().version == 3
+
+    def test_a_payment_there_is_on_record_here(self, adapter: DatabaseAdapter) -> None:
+        put(adapter.table, row())
+        backfill(adapter)
+        put(adapter.table, paid_row(upsells_accepted=["upsell-1-serum"], current_step="upsell-2"))
+
+        backfill(adapter)
+
+        states = ChargeAttempt.objects.values_list("purpose", "state", "gateway")
+        assert sorted(states) == [
+            ("checkout", "succeeded", "imported"),
+            ("upsell:upsell-1-serum", "succeeded", "imported"),
+        ]
+
+    def test_a_payment_there_settles_what_was_in_doubt_here(self, adapter: DatabaseAdapter) -> None:
+        put(adapter.table, row(status="processing", current_step="processing"))
+        backfill(adapter)
+        assert session().holds == 1
+        put(adapter.table, paid_row())
+
+        backfill(adapter)
+
+        attempt = ChargeAttempt.objects.get()
+        assert (attempt.state, attempt.transaction_id) == ("succeeded", "3029929089")
+        assert (session().holds, session().current_step) == (0, "upsell-1")
+
+    def test_past_its_end_by_now_it_is_settled(self, adapter: DatabaseAdapter) -> None:
+        put(adapter.table, row())
+        backfill(adapter)
+        put(adapter.table, paid_row(expires_at="2020-01-01T00:00:00+00:00"))
+
+        backfill(adapter)
+
+        assert (session().status, session().current_step) == ("completed", "success")
+        assert kinds() == ["session_imported", "session_reimported", "session_completed"]
+        assert counts(backfill(adapter)) == {"unchanged": 1}
+
+    def test_expired_there_too_after_it_was_here(self, adapter: DatabaseAdapter) -> None:
+        past = "2020-01-01T00:00:00+00:00"
+        put(adapter.table, row(expires_at=past))
+        backfill(adapter)
+        put(adapter.table, row(expires_at=past, status="expired", updated_at=past))
+
+        assert counts(backfill(adapter)) == {"imported": 1}
+        assert session().status == "expired"
+
+
+class TestChangedHereOnly:
+    def test_it_is_unchanged(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
+    ) -> None:
+        put(adapter.table, row())
+        backfill(adapter)
+        manager.update_session(ID, {"email": "here@example.org"})
+
+        report = backfill(adapter)
+
+        assert counts(report) == {"unchanged": 1}
+        assert (session().email, session().version) == ("here@example.org", 2)
+
+
+class TestChangedOnBothSides:
+    @pytest.fixture
+    def report(self, adapter: DatabaseAdapter, manager: UnifiedSessionManager) -> Report:
+        put(adapter.table, row(), row(id=OTHER))
+        backfill(adapter)
+        manager.update_session(ID, {"email": "here@example.org"})
+        put(adapter.table, row(email="there@example.org", amount="99.00"))
+        return backfill(adapter)
+
+    def test_it_conflicts_and_the_session_stays(self, report: Report) -> None:
+        assert counts(report) == {"conflicting": 1, "unchanged": 1}
+        assert report.as_json()["conflicts"] == [{"id": ID, "fields": ["email", "amount"]}]
+        assert (session().email, session().version) == ("here@example.org", 2)
+        assert kinds() == ["session_imported", "session_updated"]
+
+    def test_it_is_recorded_without_personal_data(self, report: Report) -> None:
+        conflict = SessionConflict.objects.get()
+
+        assert (conflict.session_id, conflict.source) == (ID, "database")
+        assert conflict.fields == ["email", "amount"]
+        assert "there@example.org" not in str(vars(conflict))
+
+    def test_repeating_changes_nothing(self, report: Report, adapter: DatabaseAdapter) -> None:
+        before = SessionConflict.objects.values().get()
+
+        again = backfill(adapter)
+
+        assert counts(again) == counts(report)
+        assert SessionConflict.objects.values().get() == before
+
+    def test_another_change_there_is_another_conflict(
+        self, report: Report, adapter: DatabaseAdapter
+    ) -> None:
+        put(adapter.table, row(email="there@example.org"))
+
+        assert counts(backfill(adapter)) == {"conflicting": 1, "unchanged": 1}
+        assert SessionConflict.objects.get().fields == ["email"]
+
+    def test_it_ends_when_they_agree_again(
+        self, report: Report, adapter: DatabaseAdapter, manager: UnifiedSessionManager
+    ) -> None:
+        manager.update_session(ID, {"email": "there@example.org", "amount": 99})
+
+        again = backfill(adapter)
+
+        assert counts(again) == {"unchanged": 2}
+        assert not SessionConflict.objects.exists()
+        put(adapter.table, row(email="later@example.org"))
+        assert counts(backfill(adapter)) == {"imported": 1, "unchanged": 1}
+
+
+def test_the_same_change_on_both_sides_is_no_conflict(
+    adapter: DatabaseAdapter, manager: UnifiedSessionManager
+) -> None:
+    put(adapter.table, row())
+    backfill(adapter)
+    manager.update_session(ID, {"email": "same@example.org"})
+    put(adapter.table, row(email="same@example.org"))
+
+    assert counts(backfill(adapter)) == {"unchanged": 1}
+    assert session().version == 2
+
+
+class TestHereBeforeAnyImport:
+    def create(self, manager: UnifiedSessionManager, **fields: Any) -> None:
+        """Make the session of `row`, as a first import that left no record."""
+        given = {
+            "email": "ana@example.org",
+            "customer": {"firstName": "Ana"},
+            "products": [{"id": "SOIL", "name": "Living Soil 5L", "price": "12.50", "quantity": 1}],
+            "amount": 12.5,
+        }
+        manager.create_session(session_id=ID, **{**given, **fields})
+        UnifiedSession.objects.filter(pk=ID).update(created_at=row()["created_at"])
+
+    def test_saying_the_same_it_is_unchanged(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
+    ) -> None:
+        self.create(manager)
+        put(adapter.table, row())
+
+        assert counts(backfill(adapter)) == {"unchanged": 1}
+        assert kinds() == ["session_created"]
+        assert session().version == 1
+
+    def test_and_from_then_on_it_follows_the_old_shop(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
+    ) -> None:
+        self.create(manager)
+        put(adapter.table, row())
+        backfill(adapter)
+        put(adapter.table, row(email="new@example.org"))
+
+        assert counts(backfill(adapter)) == {"imported": 1}
+        assert session().email == "new@example.org"
+
+    def test_saying_something_else_it_conflicts(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
+    ) -> None:
+        self.create(manager, email="other@example.org")
+        put(adapter.table, row())
+
+        report = backfill(adapter)
+
+        assert counts(report) == {"conflicting": 1}
+        assert report.conflicts[0].fields == ("email",)
+        assert session().email == "other@example.org"
+        assert not ImportRecord.objects.exists()
+
+    def test_settled_for_its_end_it_is_unchanged(self, adapter: DatabaseAdapter) -> None:
+        put(adapter.table, row(expires_at="2020-01-01T00:00:00+00:00"))
+        backfill(adapter)
+        ImportRecord.objects.all().delete()
+
+        assert counts(backfill(adapter)) == {"unchanged": 1}
+        assert session().status == "expired"
+
+
+class TestTombstones:
+    @pytest.mark.parametrize("forgets", [False, True])
+    @pytest.mark.parametrize("email", ["ana@example.org", "changed@example.org"])
+    def test_a_deleted_session_stays_dead(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager, email: str, forgets: bool
+    ) -> None:
+        put(adapter.table, row())
+        backfill(adapter)
+        manager.delete_session(ID)
+        if forgets:
+            ImportRecord.objects.all().delete()
+        put(adapter.table, row(email=email))
+        before = kinds()
+
+        report = backfill(adapter)
+
+        assert counts(report) == {"unchanged": 1}
+        assert session().deleted_at is not None
+        assert (session().email, session().customer) == (None, None)
+        assert kinds() == before
+        assert not ChargeAttempt.objects.exists()
+
+    def test_a_deleted_session_with_a_payment_there_stays_dead(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
+    ) -> None:
+        put(adapter.table, row())
+        backfill(adapter)
+        manager.delete_session(ID)
+        put(adapter.table, paid_row())
+
+        assert counts(backfill(adapter)) == {"unchanged": 1}
+        assert session().transaction_id is None
+
+
+class TestUnreadable:
+    def test_each_is_named_with_its_reason_and_the_rest_is_imported(
+        self, adapter: DatabaseAdapter
+    ) -> None:
+        put(
+            adapter.table,
+            row(id="no-id"),
+            row(id="ws_1_a", email=""),
+            row(id="ws_1_b", status="initiated"),
+            row(id="ws_1_c", expires_at=None),
+            row(id="ws_1_d", created_at="infinity"),
+            row(id="ws_1_e"),
+        )
+
+        report = backfill(adapter, batch_size=2)
+
+        assert counts(report) == {"imported": 1, "unreadable": 5}
+        assert {each.id: each.reason for each in report.unreadable} == {
+            "no-id": "id does not have the form ws_<time>_<random>",
+            "ws_1_a": "email is missing",
+            "ws_1_b": (
+                "status 'initiated' is none of pending, processing, completed, failed, expired"
+            ),
+            "ws_1_c": "expires_at is missing",
+            "ws_1_d": "created_at is no date: 'infinity'",
+        }
+        assert list(UnifiedSession.objects.values_list("id", flat=True)) == ["ws_1_e"]
+
+    def test_mended_there_it_is_imported(self, adapter: DatabaseAdapter) -> None:
+        put(adapter.table, row(email=""))
+        backfill(adapter)
+        put(adapter.table, row())
+
+        assert counts(backfill(adapter)) == {"imported": 1}
+
+    def test_what_the_database_refuses_spoils_no_other_row(self, adapter: DatabaseAdapter) -> None:
+        too_long = "upsell-1-" + "x" * 200
+        put(
+            adapter.table,
+            row(id="ws_1_a"),
+            paid_row(id="ws_1_b", upsells_accepted=[too_long]),
+            paid_row(id="ws_1_c", transaction_id="7"),
+        )
+
+        report = backfill(adapter)
+
+        assert counts(report) == {"imported": 2, "unreadable": 1}
+        assert report.unreadable[0].id == "ws_1_b"
+        assert report.unreadable[0].reason.startswith("the database refuses a value of it: value ")
+        assert too_long not in report.unreadable[0].reason
+        assert ImportRecord.objects.count() == UnifiedSession.objects.count() == 2
+        assert counts(backfill(adapter)) == {"unchanged": 2, "unreadable": 1}
+
+    def test_an_id_that_occurs_twice_is_imported_once(self, adapter: DatabaseAdapter) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE funnel_sessions DROP CONSTRAINT funnel_sessions_pkey")
+        put(adapter.table, row())
+        with connection.cursor() as cursor:
+            cursor.execute("INSERT INTO funnel_sessions SELECT * FROM funnel_sessions")
+
+        report = backfill(adapter)
+
+        assert counts(report) == {"imported": 1, "unreadable": 1}
+        assert report.unreadable[0].reason == "id occurs more than once"
+
+
+class TestMoneyQuirks:
+    def test_two_rows_with_one_transaction_are_both_paid(self, adapter: DatabaseAdapter) -> None:
+        put(adapter.table, paid_row(), paid_row(id=OTHER))
+
+        assert counts(backfill(adapter)) == {"imported": 2}
+        states = set(ChargeAttempt.objects.values_list("session_id", "state"))
+        assert states == {(ID, "succeeded"), (OTHER, "succeeded")}
+
+    @pytest.mark.parametrize("amount", [None, "0", "-5.00"])
+    def test_a_paid_row_without_a_sensible_amount_is_paid(
+        self, adapter: DatabaseAdapter, amount: str | None
+    ) -> None:
+        put(adapter.table, paid_row(amount=amount))
+
+        assert counts(backfill(adapter)) == {"imported": 1}
+        assert ChargeAttempt.objects.get().amount is None
+
+
+def test_a_limit_stops_the_run_and_the_next_goes_on(adapter: DatabaseAdapter) -> None:
+    put(adapter.table, *(row(id=f"ws_1_{number}") for number in range(7)))
+    told: list[int] = []
+
+    first = backfill(adapter, batch_size=2, limit=5, advance=told.append)
+    second = backfill(adapter, batch_size=2)
+
+    assert told == [2, 2, 1]
+    assert counts(first) == {"imported": 5}
+    assert counts(second) == {"imported": 2, "unchanged": 5}
+
+
+def test_two_sources_keep_their_own_records(adapter: DatabaseAdapter) -> None:
+    put(adapter.table, row())
+    backfill(adapter)
+
+    twin = DatabaseAdapter(source="copy", alias="default")
+
+    assert counts(backfill(twin)) == {"unchanged": 1}
+    assert sorted(ImportRecord.objects.values_list("source", flat=True)) == ["copy", "database"]
+
+
+@pytest.fixture(scope="module")
+def legacy_database(
+    django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker
+) -> Iterator[None]:
+    with django_db_blocker.unblock(), other_database("legacy"):
+        yield
+
+
+@pytest.mark.django_db(databases=["default", "legacy"])
+@pytest.mark.parametrize("offers", ["text[]", "jsonb"])
+def test_from_a_database_of_its_own(legacy_database: None, redis_flush: None, offers: str) -> None:
+    adapter = DatabaseAdapter(source="database", alias="legacy")
+    create_table(adapter.table, offers=offers)
+    put(adapter.table, paid_row(upsells_accepted=["upsell-1-serum"]))
+
+    assert counts(backfill(adapter)) == {"imported": 1}
+    assert session().upsells == {"accepted": ["upsell-1-serum"]}
+    assert counts(backfill(adapter)) == {"unchanged": 1}

@@ -1,0 +1,191 @@
+"""Backfills beside each other, beside shoppers, and killed: nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from django.core.management import call_command
+from django.db import connection, connections, transaction
+
+from funnel.payments.models import ChargeAttempt
+from legacy_adapters import sample_world
+from legacy_adapters.database import DatabaseAdapter
+from legacy_adapters.migration.backfill import Report, backfill
+from legacy_adapters.models import ImportRecord
+from sessions_unified.manager import UnifiedSessionManager
+from sessions_unified.models import SessionEvent, UnifiedSession
+from tests.legacy import create_table, put, row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+ROWS = 215
+ID = "ws_mwo5wwds_2"
+
+
+@pytest.fixture
+def adapter(transactional_db: None, redis_flush: None) -> Iterator[DatabaseAdapter]:
+    adapter = DatabaseAdapter(source="database", alias="default")
+    yield adapter
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS funnel_sessions")
+
+
+def backfill_in_thread(adapter: DatabaseAdapter, batch_size: int = 500) -> Report:
+    try:
+        return backfill(adapter, batch_size=batch_size)
+    finally:
+        connections.close_all()
+
+
+def is_waiting_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND cardinality(pg_blocking_pids(pid)) > 0"
+        )
+        return bool(cursor.fetchone()[0])
+
+
+def assert_each_row_is_here_once() -> None:
+    assert UnifiedSession.objects.count() == ROWS
+    assert ImportRecord.objects.count() == ROWS
+    imported = SessionEvent.objects.filter(kind="session_imported")
+    assert imported.count() == imported.values("session_id").distinct().count() == ROWS
+    purposes = ChargeAttempt.objects.values_list("session_id", "purpose")
+    assert len(purposes) == len(set(purposes)) == 266
+    assert UnifiedSession.objects.filter(holds=1).count() == 26
+    assert UnifiedSession.objects.filter(holds__gt=1).count() == 0
+
+
+def test_backfills_at_once_import_each_row_once(adapter: DatabaseAdapter) -> None:
+    sample_world.load(adapter.table)
+    sizes = (3, 10, 40, 500)
+
+    with ThreadPoolExecutor(len(sizes)) as pool:
+        reports = list(pool.map(lambda size: backfill_in_thread(adapter, size), sizes))
+
+    assert [report.read for report in reports] == [ROWS] * len(sizes)
+    assert sum(report.imported for report in reports) == ROWS
+    assert sum(report.unchanged for report in reports) == ROWS * (len(sizes) - 1)
+    assert_each_row_is_here_once()
+
+
+def wait_until_blocked(what: str) -> None:
+    deadline = time.monotonic() + 10
+    while not is_waiting_for_a_lock():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
+
+
+def test_a_row_that_another_backfill_was_quicker_with_is_unchanged(
+    adapter: DatabaseAdapter,
+) -> None:
+    create_table(adapter.table)
+    put(adapter.table, row())
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            quicker = backfill(adapter)
+            # Its shopper goes on at once, so that nothing but the import record tells.
+            UnifiedSessionManager().update_session(ID, {"email": "here@example.org"})
+            running = pool.submit(backfill_in_thread, adapter)
+            wait_until_blocked("the second backfill did not wait for the first")
+        slower = running.result(timeout=10)
+
+    assert (quicker.imported, slower.unchanged, slower.read) == (1, 1, 1)
+
+
+def test_a_shopper_who_writes_meanwhile_is_not_overwritten(adapter: DatabaseAdapter) -> None:
+    create_table(adapter.table)
+    put(adapter.table, row())
+    backfill(adapter)
+    put(adapter.table, row(email="there@example.org"))
+    manager = UnifiedSessionManager()
+
+    with ThreadPoolExecutor(1) as pool:
+        with manager.lock_session(ID) as locked:
+            locked.update({"email": "here@example.org"}, kind="session_updated")
+            # It reads the committed version, and waits for this transaction to write.
+            running = pool.submit(backfill_in_thread, adapter)
+            wait_until_blocked("the backfill did not meet the shopper")
+        report = running.result(timeout=10)
+
+    assert [(each.id, each.fields) for each in report.conflicts] == [(ID, ("email",))]
+    assert UnifiedSession.objects.get().email == "here@example.org"
+
+
+def test_shoppers_go_on_while_everything_is_imported_again(adapter: DatabaseAdapter) -> None:
+    create_table(adapter.table)
+    ids = [f"ws_1_{number}" for number in range(30)]
+    put(adapter.table, *(row(id=each) for each in ids))
+    backfill(adapter)
+    stop = threading.Event()
+
+    def shop() -> int:
+        manager, number = UnifiedSessionManager(), 0
+        try:
+            while not stop.is_set():
+                note = {"metadata": {"n": number}}
+                manager.update_session(ids[number % len(ids)], note)
+                number += 1
+            return number
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        shopper = pool.submit(shop)
+        reports = []
+        for turn in range(10):
+            put(adapter.table, *(row(id=each, email=f"t{turn}@example.org") for each in ids))
+            reports.append(backfill(adapter, batch_size=7))
+        stop.set()
+        written = shopper.result(timeout=10)
+
+    assert written > 0
+    assert [report.read for report in reports] == [30] * 10
+    updates = SessionEvent.objects.filter(kind="session_updated")
+    assert updates.count() == written
+    for session in UnifiedSession.objects.all():
+        events = SessionEvent.objects.filter(session_id=session.id)
+        assert sorted(events.values_list("seq", flat=True)) == list(range(1, session.version + 1))
+
+
+def test_sigkilled_and_run_again_nothing_is_lost_or_twice(
+    adapter: DatabaseAdapter, site_env: dict[str, str]
+) -> None:
+    sample_world.load(adapter.table)
+    argv = [sys.executable, "manage.py", "backfill_sessions", "--source=database", "--batch-size=1"]
+    imported_before_kill = []
+    for target in (20, 120):
+        process = subprocess.Popen(argv, cwd=ROOT, env=site_env, stdout=subprocess.PIPE)
+        while ImportRecord.objects.count() < target and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        records = ImportRecord.objects.count()
+        imported_before_kill.append(records)
+        assert UnifiedSession.objects.count() == records
+        assert SessionEvent.objects.filter(kind="session_imported").count() == records
+
+    assert 20 <= imported_before_kill[0] < imported_before_kill[1] < ROWS
+    out = StringIO()
+    call_command("backfill_sessions", source="database", json=True, stdout=out)
+
+    report = json.loads(out.getvalue().splitlines()[-1])
+    assert report["read"] == ROWS
+    assert report["unchanged"] == imported_before_kill[1]
+    assert report["imported"] == ROWS - imported_before_kill[1]
+    assert_each_row_is_here_once()

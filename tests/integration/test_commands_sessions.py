@@ -1,0 +1,242 @@
+"""The commands on sessions, as an operator runs them: what they print, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from sessions_unified.links import redeem_link
+from sessions_unified.manager import UnifiedSessionManager
+from sessions_unified.models import SessionEvent, SessionLink, UnifiedSession
+
+if TYPE_CHECKING:
+    from sessions_unified.snapshot import SessionSnapshot
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_flush")]
+
+ORDER: dict[str, Any] = {
+    "email": "ana@example.org",
+    "customer": {"firstName": "Zoë", "address": {"city": "Springfield"}},
+    "products": [{"id": "SOIL", "name": "Living Soil 5L", "price": "12.50", "quantity": 2}],
+    "amount": 25,
+}
+
+
+def run(command: str, *arguments: str) -> list[str]:
+    out = StringIO()
+    call_command(command, *arguments, stdout=out)
+    return out.getvalue().splitlines()
+
+
+@pytest.fixture
+def manager() -> UnifiedSessionManager:
+    return UnifiedSessionManager()
+
+
+@pytest.fixture
+def session(manager: UnifiedSessionManager) -> SessionSnapshot:
+    return manager.create_session(**ORDER)
+
+
+def past_end(session_id: str, **fields: Any) -> None:
+    long_ago = timezone.now() - timedelta(days=200)
+    UnifiedSession.objects.filter(pk=session_id).update(
+        **{"created_at": long_ago, "updated_at": long_ago, "expires_at": long_ago, **fields}
+    )
+
+
+class TestSessionLink:
+    def test_its_last_line_is_a_link_that_opens_the_session_once(
+        self, session: SessionSnapshot
+    ) -> None:
+        lines = run("session_link", session.id)
+
+        assert len(lines) == 1
+        address, _, secret = lines[-1].rpartition("/")
+        assert address == "http://testserver/s"
+        assert redeem_link(secret) == session.id
+        assert SessionLink.objects.get().created_by == "operator"
+
+    def test_every_call_makes_another(self, session: SessionSnapshot) -> None:
+        assert run("session_link", session.id) != run("session_link", session.id)
+
+    def test_an_unknown_session_is_refused(self) -> None:
+        with pytest.raises(CommandError, match="There is no session ws_1_a, or it was deleted"):
+            run("session_link", "ws_1_a")
+        assert not SessionLink.objects.exists()
+
+    def test_a_deleted_session_is_refused(
+        self, manager: UnifiedSessionManager, session: SessionSnapshot
+    ) -> None:
+        manager.delete_session(session.id)
+
+        with pytest.raises(CommandError, match="or it was deleted"):
+            run("session_link", session.id)
+
+    def test_of_an_expired_session_it_says_so(self, session: SessionSnapshot) -> None:
+        past_end(session.id)
+
+        lines = run("session_link", session.id)
+
+        assert lines[0] == "This session is over: its shopper can only start again."
+        assert lines[-1].startswith("http://testserver/s/")
+
+
+class TestInspectSession:
+    def test_it_shows_fields_timeline_and_tiers(
+        self, manager: UnifiedSessionManager, session: SessionSnapshot
+    ) -> None:
+        manager.update_session(session.id, {"metadata": {"gift": True}})
+
+        lines = [" ".join(line.split()) for line in run("inspect_session", session.id)]
+
+        assert lines[0] == f"{session.id} pending / checkout"
+        assert "products 2 x SOIL Living Soil 5L 12.50" in lines
+        assert "amount 25.00" in lines
+        assert "metadata.gift •••" in lines
+        assert "upsells.accepted -" in lines
+        timeline = lines[lines.index("Timeline") + 1 : lines.index("Tiers now") - 1]
+        assert [line.split()[0] for line in timeline] == ["v1", "v2"]
+        assert timeline[1].endswith("session_updated system (metadata)")
+        assert "tier holds age against the database" in lines
+        assert any(line.startswith("database v2") for line in lines)
+        assert lines[-1] == "Nothing is wrong with it."
+
+    def test_personal_data_is_masked_unless_asked_for(self, session: SessionSnapshot) -> None:
+        UnifiedSession.objects.filter(pk=session.id).update(
+            vault_id="117041394", payment_token="tok_1"
+        )
+
+        masked = "\n".join(run("inspect_session", session.id))
+        shown = "\n".join(run("inspect_session", session.id, "--show-pii"))
+
+        for secret in ("ana@", "Zoë", "Springfield", "117041394"):
+            assert secret not in masked
+            assert secret in shown
+        assert "a•••@example.org" in masked
+        assert "tok_1" not in masked + shown
+
+    def test_json(self, manager: UnifiedSessionManager, session: SessionSnapshot) -> None:
+        with manager.lock_session(session.id) as locked:
+            locked.hold()
+
+        (line,) = run("inspect_session", session.id, "--json")
+
+        found = json.loads(line)
+        assert found["id"] == found["session"]["id"] == session.id
+        assert found["session"]["amount"] == 25
+        assert found["session"]["email"] == "a•••@example.org"
+        assert found["holds"] == 1
+        assert [event["kind"] for event in found["events"]] == ["session_created"]
+        assert {tier["name"] for tier in found["tiers"]} >= {"redis", "database"}
+        assert found["problems"] == []
+
+    def test_a_touch_that_is_not_flushed_yet_counts(
+        self, manager: UnifiedSessionManager, session: SessionSnapshot
+    ) -> None:
+        manager.touch_session(session.id)
+
+        (line,) = run("inspect_session", session.id, "--json")
+
+        assert json.loads(line)["lastSeenAt"] is not None
+
+    def test_problems_are_said(self, session: SessionSnapshot) -> None:
+        UnifiedSession.objects.filter(pk=session.id).update(status="failed", amount=None)
+
+        lines = run("inspect_session", session.id)
+
+        assert "Problem: there are products but no amount" in lines
+        assert "Problem: failed/checkout is outside the flow" in lines
+
+    def test_a_tombstone_says_when_it_was_deleted(
+        self, manager: UnifiedSessionManager, session: SessionSnapshot
+    ) -> None:
+        manager.delete_session(session.id)
+
+        lines = run("inspect_session", session.id)
+
+        assert lines[0].startswith(f"{session.id}  deleted 20")
+        assert lines[0].endswith("UTC; its personal data is gone")
+        assert any("session_deleted" in line for line in lines)
+        assert not any("email" in line for line in lines)
+
+    def test_an_unknown_session(self) -> None:
+        with pytest.raises(CommandError, match="There never was a session ws_1_a here"):
+            run("inspect_session", "ws_1_a")
+
+
+class TestCleanupSessions:
+    @pytest.fixture
+    def backlog(self, manager: UnifiedSessionManager) -> dict[str, str]:
+        """Make an unpaid, a paid and a held session past their end, a purgeable, a young one."""
+        ids = {name: manager.create_session(**ORDER).id for name in ("unpaid", "paid", "held")}
+        ids |= {name: manager.create_session(**ORDER).id for name in ("old", "young")}
+        past_end(ids["unpaid"])
+        past_end(ids["paid"], transaction_id="1", status="processing", current_step="upsell-1")
+        past_end(ids["held"], holds=1)
+        past_end(ids["old"], status="completed", current_step="success", transaction_id="2")
+        return ids
+
+    @staticmethod
+    def states(ids: dict[str, str]) -> dict[str, str]:
+        found = {each.id: each for each in UnifiedSession.objects.all()}
+        return {
+            name: "tombstone" if found[key].deleted_at else found[key].status
+            for name, key in ids.items()
+        }
+
+    def test_it_settles_and_purges(self, backlog: dict[str, str]) -> None:
+        assert run("cleanup_sessions") == ["Settled 2 and purged 1 sessions."]
+
+        assert self.states(backlog) == {
+            "unpaid": "expired",
+            "paid": "completed",
+            "held": "pending",
+            "old": "tombstone",
+            "young": "pending",
+        }
+        actors = SessionEvent.objects.exclude(kind="session_created").values_list(
+            "actor", flat=True
+        )
+        assert set(actors) == {"operator"}
+
+    def test_twice_there_is_nothing_to_do(self, backlog: dict[str, str]) -> None:
+        run("cleanup_sessions")
+
+        assert run("cleanup_sessions") == ["Nothing to clean up."]
+
+    def test_in_small_batches_it_does_the_same(self, backlog: dict[str, str]) -> None:
+        assert run("cleanup_sessions", "--batch-size", "1") == ["Settled 2 and purged 1 sessions."]
+
+    def test_without_purge(self, backlog: dict[str, str]) -> None:
+        assert run("cleanup_sessions", "--no-purge") == ["Settled 2 and purged 0 sessions."]
+        assert self.states(backlog)["old"] == "completed"
+
+    def test_a_dry_run_counts_and_writes_nothing(self, backlog: dict[str, str]) -> None:
+        before = self.states(backlog)
+
+        assert run("cleanup_sessions", "--dry-run") == ["Would settle 2 and purge 1 sessions."]
+
+        assert self.states(backlog) == before
+
+    def test_a_shopper_seen_a_moment_ago_is_left(self, manager: UnifiedSessionManager) -> None:
+        session_id = manager.create_session(**ORDER).id
+        UnifiedSession.objects.filter(pk=session_id).update(
+            status="processing",
+            current_step="upsell-1",
+            expires_at=timezone.now() - timedelta(minutes=1),
+        )
+        manager.touch_session(session_id)
+
+        assert run("cleanup_sessions") == ["Nothing to clean up."]
+
+    @pytest.mark.parametrize("size", ["0", "-3", "x"])
+    def test_an_absurd_batch_size(self, size: str) -> None:
+        with pytest.raises(CommandError, match="batch-size"):
+            run("cleanup_sessions", "--batch-size", size)

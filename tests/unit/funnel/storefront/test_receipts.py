@@ -1,0 +1,87 @@
+"""What a receipt says, of our own orders and of imported ones."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sessions_unified.snapshot import FrozenDict, Upsells
+
+if TYPE_CHECKING:
+    from tests.unit.funnel.storefront.conftest import MakeShopper
+
+pytestmark = pytest.mark.django_db
+
+DONE = {
+    "transaction_id": "3029929089",
+    "vault_id": "117041394",
+    "status": "completed",
+    "current_step": "success",
+}
+
+
+def test_the_receipt_of_a_whole_order(shopper: MakeShopper) -> None:
+    browser = shopper()
+    browser.pay()
+    browser.answer("/upsell-1", "accept", "upsell-1-serum")
+    browser.answer("/upsell-2", "decline")
+
+    receipt = browser.get("/success").context["receipt"]
+
+    assert [(line.name, line.total) for line in receipt.order.lines] == [
+        ("Living Soil 5L", "25.00 USD")
+    ]
+    assert [(extra.name, extra.price) for extra in receipt.extras] == [("Root Serum", "29.99 USD")]
+    assert receipt.total == "54.99 USD"
+    assert not receipt.is_total_partial
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {},
+        {"upsell-1-serum": None},
+        {"upsell-1-serum": {"amount": None}},
+        {"upsell-1-serum": {"amount": "free"}},
+        {"upsell-1-serum": {"amount": True}},
+        {"upsell-1-serum": {"amount": float("inf")}},
+        {"upsell-1-serum": {"amount": 29.99, "currency": "EUR"}},
+    ],
+)
+def test_an_extra_without_a_price_on_record_is_not_given_one(
+    shopper: MakeShopper, details: dict[str, Any]
+) -> None:
+    finite = {k: v for k, v in details.items() if not v or v.get("amount") != float("inf")}
+    upsells = Upsells(accepted=("upsell-1-serum", "old-offer"), details=FrozenDict(finite))
+    browser = shopper(**DONE, upsells=upsells)
+
+    answer = browser.get("/success")
+    page = answer.content.decode()
+
+    assert answer.context["receipt"].total == "25.00 USD"
+    assert page.count("charged earlier") == 3
+    assert "old-offer" in page
+
+
+def test_a_receipt_with_nothing_on_record(shopper: MakeShopper) -> None:
+    browser = shopper(
+        status="completed",
+        current_step="success",
+        products=(),
+        amount=None,
+        email=None,
+    )
+
+    answer = browser.get("/success")
+
+    assert answer.context["receipt"].total is None
+    assert answer.context["receipt"].reference == browser.session_id
+    assert '<p class="paid">' not in answer.content.decode()
+
+
+def test_a_yen_receipt_has_no_cents(shopper: MakeShopper) -> None:
+    browser = shopper(**DONE, currency="JPY", amount=Decimal(2500))
+
+    assert browser.get("/success").context["receipt"].total == "2,500 JPY"

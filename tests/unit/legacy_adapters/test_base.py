@@ -1,0 +1,93 @@
+"""What an adapter is by default: it can do little, and says so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from legacy_adapters.base import AdapterHealth, LegacyAdapter, LegacyRecord
+from legacy_adapters.database.table import Table
+from legacy_adapters.exceptions import (
+    LegacyAdaptersError,
+    SourceUnavailableError,
+    UnknownSourceError,
+    UnreadableRecordError,
+)
+from legacy_adapters.migration.backfill import Report, Unreadable, _refusal
+from legacy_adapters.migration.batches import Outcome
+from tests.sessions import snapshot
+
+if TYPE_CHECKING:
+    from sessions_unified.snapshot import SessionSnapshot
+
+
+class CookieLikeAdapter(LegacyAdapter):
+    def load(self, session_id: str) -> LegacyRecord | None:
+        return None
+
+    def to_unified(self, record: LegacyRecord) -> SessionSnapshot:
+        return snapshot()
+
+    def health(self) -> AdapterHealth:
+        return AdapterHealth(source=self.source, problem="out")
+
+
+def test_an_adapter_supports_nothing_unless_it_says_so() -> None:
+    adapter = CookieLikeAdapter(source="cookie")
+
+    assert not (adapter.supports_scan)
+    assert not (adapter.supports_write)
+    assert not (adapter.needs_request)
+    assert not adapter.health().is_healthy
+    with pytest.raises(LegacyAdaptersError, match="'cookie' cannot list"):
+        adapter.scan()
+    with pytest.raises(LegacyAdaptersError, match="'cookie' cannot count"):
+        adapter.count()
+
+
+def test_errors_say_what_to_do_by_themselves() -> None:
+    assert "LEGACY_ADAPTERS" in str(UnknownSourceError())
+    assert "Nothing was changed" in str(SourceUnavailableError())
+    assert str(UnreadableRecordError("email is missing")) == "email is missing"
+
+
+@pytest.mark.parametrize(
+    ("name", "quoted"),
+    [
+        ("funnel_sessions", '"funnel_sessions"'),
+        ("old.funnel_sessions", '"old"."funnel_sessions"'),
+        ('x"; DROP TABLE users; --', '"x""; DROP TABLE users; --"'),
+    ],
+)
+def test_a_table_s_name_is_always_a_name(name: str, quoted: str) -> None:
+    assert Table(alias="default", name=name).quoted == quoted
+
+
+def test_a_percent_sign_in_a_name_is_no_parameter() -> None:
+    table = Table(alias="default", name="50%s")
+
+    assert table.statement("SELECT 1 FROM {} WHERE id = %s") == (
+        'SELECT 1 FROM "50%%s" WHERE id = %s'
+    )
+
+
+def test_a_report_counts_every_record_once() -> None:
+    report = Report(unreadable=[Unreadable(id=None, reason="id is missing")])
+    report.add([Outcome(id="a", kind="imported"), Outcome(id="b", kind="unchanged")])
+    report.add([Outcome(id="c", kind="conflicting", fields=("email",))])
+
+    assert report.as_json() == {
+        "read": 4,
+        "imported": 1,
+        "unchanged": 1,
+        "conflicting": 1,
+        "unreadable": [{"id": None, "reason": "id is missing"}],
+        "conflicts": [{"id": "c", "fields": ["email"]}],
+    }
+
+
+def test_a_refusal_quotes_no_value() -> None:
+    assert _refusal(ValueError("ana@example.org")) == (
+        "the database refuses a value of it: ValueError"
+    )
