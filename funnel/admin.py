@@ -169,7 +169,7 @@ class ChargeAttemptAdmin(MoneyAdmin):
     """Every intent to charge."""
 
     list_display = (
-        *("created", "session", "purpose", "state_shown", "total", "gateway"),
+        *("created", "session", "purpose", "state_shown", "total"),
         *("gateway_order_id", "transaction_id"),
     )
     list_display_links = ("created",)
@@ -178,9 +178,14 @@ class ChargeAttemptAdmin(MoneyAdmin):
     search_help_text = "A whole session id, transaction id or order id."
     exact_search = ("session_id", "transaction_id", "gateway_order_id")
     fields = readonly_fields = (
-        *("session", "purpose", "step", "state_shown", "total", "gateway", "gateway_order_id"),
+        *("session", "what_for", "step", "state_shown", "total", "gateway", "gateway_order_id"),
         *("transaction_id", "vault", "reason", "lease_until", "created_at", "settled_at"),
     )
+
+    @admin.display(description="purpose")
+    def what_for(self, attempt: ChargeAttempt) -> str:
+        """What is charged; without the field's help text, which the admin takes for markup."""
+        return attempt.purpose
 
     @admin.display(description="state")
     def state_shown(self, attempt: ChargeAttempt) -> SafeString:

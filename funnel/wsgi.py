@@ -11,8 +11,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "funnel.settings")
 application = get_wsgi_application()
 
 # A WSGI server does not run system checks; a shop with bad keys must not start.
-_errors = [
-    each for each in checks.run_checks(tags=["sessions_unified", "funnel"]) if each.is_serious()
-]
+_errors = [each for each in checks.run_checks() if each.is_serious()]
 if _errors:
     raise ImproperlyConfigured("\n".join(f"{each.msg} ({each.id}) {each.hint}" for each in _errors))

@@ -89,6 +89,6 @@ class TierUnavailableError(SessionsUnifiedError):
 
 
 class DatabaseUnavailableError(TierUnavailableError):
-    """The database did not answer. Nothing was changed; try again in a few seconds."""
+    """The database did not answer. Read the session again before you repeat a change."""
 
     code = "database_unavailable"

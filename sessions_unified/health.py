@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sessions_unified.tiers import Copy, Tier, Tiers
 
 
-class TierReport(msgspec.Struct, frozen=True, kw_only=True):
+class TierReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What one tier holds of a session.
 
     ``differences`` names the fields in which it differs from the database; ``age_seconds`` is the
@@ -30,7 +30,7 @@ class TierReport(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
-class SessionHealth(msgspec.Struct, frozen=True, kw_only=True):
+class SessionHealth(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The findings of `examine`; ``problems`` is empty for a healthy session."""
 
     id: str

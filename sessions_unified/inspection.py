@@ -63,14 +63,14 @@ class Inspection:
                 for event in self.events
             ],
             "problems": self.health.problems,
-            "tiers": [msgspec.structs.asdict(tier) for tier in self.health.tiers],
+            "tiers": msgspec.to_builtins(self.health.tiers),
         }
 
 
 def inspect_session(tiers: Tiers, session_id: str, *, shows_pii: bool = False) -> Inspection:
-    """Gather what is known; personal data, vault id and token masked unless ``shows_pii``.
+    """Gather what is known; personal data masked unless ``shows_pii``.
 
-    The payment token is masked always: seen once, it could be used.
+    Vault id and payment token are masked always: they open a card.
 
     Raises:
         SessionNotFoundError: there never was such a session.
@@ -99,5 +99,5 @@ def inspect_session(tiers: Tiers, session_id: str, *, shows_pii: bool = False) -
 def _fields(session: SessionSnapshot, *, shows_pii: bool) -> dict[str, Any]:
     wire = to_wire(session)
     shown = wire if shows_pii else mask_session(wire)
-    vault_id = session.vault_id if shows_pii else mask_json(session.vault_id)
-    return shown | {"vaultId": vault_id, "paymentToken": mask_json(session.payment_token)}
+    secrets = {"vaultId": session.vault_id, "paymentToken": session.payment_token}
+    return shown | {name: mask_json(value) for name, value in secrets.items()}

@@ -34,11 +34,10 @@ def publish_gone(tiers: Tiers, versions: Mapping[str, int]) -> bool:
     for session_id, version in versions.items():
         if tiers.memory is not None:
             tiers.memory.delete(session_id, version)
-    if tiers.redis is None:
+    if tiers.redis is None or not versions:
         return True
     try:
-        for session_id, version in versions.items():
-            tiers.redis.delete(session_id, version)
+        tiers.redis.delete_many(versions)
     except TierUnavailableError as exc:
         logger.warning("Redis could not be told of %d changes: %s", len(versions), exc)
         return False

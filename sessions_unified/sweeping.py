@@ -89,9 +89,12 @@ def expire_due(
             INSERT INTO {EVENTS} (session_id, seq, kind, changed, data, actor, at)
             SELECT id, version,
                    CASE WHEN status = 'expired' THEN 'session_expired' ELSE 'session_completed' END,
-                   '["current_step", "expires_at", "status"]'::jsonb,
-                   jsonb_build_object('status', jsonb_build_array(old_status, status),
-                                      'step', jsonb_build_array(old_step, current_step)),
+                   CASE WHEN status = 'expired' THEN '["status"]'::jsonb
+                        ELSE '["current_step", "expires_at", "status"]'::jsonb END,
+                   jsonb_build_object('status', jsonb_build_array(old_status, status))
+                   || CASE WHEN old_step = current_step THEN '{{}}'::jsonb
+                           ELSE jsonb_build_object(
+                               'step', jsonb_build_array(old_step, current_step)) END,
                    %(actor)s, %(now)s
             FROM changed
         ) SELECT id, version FROM changed

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -110,6 +111,17 @@ def screenshot(page: Page) -> Callable[[str], None]:
         page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
     return take
+
+
+@pytest.fixture
+def server_dir() -> Iterator[Path]:
+    """Return a directory for servers that a test starts.
+
+    Not ``tmp_path``: every start of pytest closes its parent to other accounts, and as root
+    PostgreSQL runs under one; a second run at the same time would shut it out.
+    """
+    with tempfile.TemporaryDirectory(prefix="funnel tests ") as directory:
+        yield Path(directory)
 
 
 @pytest.fixture

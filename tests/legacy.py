@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection, connections
 
+from legacy_adapters.testing import InMemoryAdapter
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from legacy_adapters.base import Batch
     from legacy_adapters.database.table import Table
 
 COLUMNS = (
@@ -20,6 +23,18 @@ COLUMNS = (
     "updated_at timestamptz, expires_at timestamptz"
 )
 JSON_COLUMNS = {"customer_info", "products"}
+
+
+class InterruptedAdapter(InMemoryAdapter):
+    """A store that yields one batch, and then what ``after`` says."""
+
+    def __init__(self, *, source: str, after: BaseException) -> None:
+        super().__init__(source=source, rows={row()["id"]: row()})
+        self.after = after
+
+    def scan(self, after: str | None = None, *, batch_size: int = 500) -> Iterator[Batch]:
+        yield from super().scan(after, batch_size=batch_size)
+        raise self.after
 
 
 def row(**fields: Any) -> dict[str, Any]:

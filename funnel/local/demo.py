@@ -46,7 +46,7 @@ def main() -> int:
         with locked(directory), StopSignals(directory) as signals:
             run(directory, port, signals)
     except StopRequestedError:
-        print("Stopped. The data stays: `make demo` goes on with it.")
+        aloud("Stopped. The data stays: `make demo` goes on with it.\n")
         return 0
     except AlreadyRunningError as exc:
         print(f"The demo is already running (process {exc.pid}).", file=sys.stderr)

@@ -126,6 +126,8 @@ class Postgres(Server):
             cwd=self.directory,
             text=True,
             user=self.account,
+            group=pwd.getpwnam(self.account).pw_gid if self.account else None,
+            extra_groups=[] if self.account else None,
             start_new_session=True,
         )
         password.unlink()

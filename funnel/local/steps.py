@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from funnel.local.exceptions import StopRequestedError
@@ -24,8 +24,12 @@ def silent(_: str, /) -> None:
 
 
 def aloud(text: str, /) -> None:
-    """Print the text now, even where lines are buffered."""
-    print(text, end="", flush=True)
+    """Print the text now, even where lines are buffered; a terminal that is gone is no error.
+
+    Otherwise a closed window would keep what is being said to be stopped from being stopped.
+    """
+    with suppress(OSError):
+        print(text, end="", flush=True)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections, transaction
 
 from funnel import flow
 from funnel.catalog import OFFERS
@@ -28,7 +28,7 @@ from funnel.payments.gateway import Outcome, Receipt, Sale, get_gateway
 from funnel.payments.idempotency import Reply
 from funnel.payments.models import ChargeAttempt
 from sessions_unified.clock import get_clock
-from sessions_unified.exceptions import DatabaseUnavailableError
+from sessions_unified.exceptions import DatabaseUnavailableError, SessionNotFoundError
 from sessions_unified.flow import COMPLETED, EXPIRED, get_flow
 from sessions_unified.money import quantize
 
@@ -45,6 +45,7 @@ _UPSELL: Final = "upsell:"
 _T2_ATTEMPTS: Final = 4
 
 State = ChargeAttempt.State
+_REFUSED: Final = (State.DECLINED, State.REJECTED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +196,26 @@ def settle(manager: UnifiedSessionManager, attempt_id: int, receipt: Receipt) ->
 
     Repeating it is harmless. A success is never dropped: where the purpose is paid already, the
     attempt ends as ``surplus``, to be refunded by a person.
+
+    Raises:
+        SessionNotFoundError: the session was deleted; a success of it is kept as ``surplus``.
+
     """
+    try:
+        return _settle(manager, attempt_id, receipt)
+    except SessionNotFoundError:
+        _keep_orphan(attempt_id, receipt)
+        raise
+
+
+def _keep_orphan(attempt_id: int, receipt: Receipt) -> None:
+    with transaction.atomic():
+        attempt = ChargeAttempt.objects.select_for_update().get(pk=attempt_id)
+        if receipt.outcome is Outcome.SUCCEEDED and attempt.state in _REFUSED:
+            _record(attempt, State.SURPLUS, receipt)
+
+
+def _settle(manager: UnifiedSessionManager, attempt_id: int, receipt: Receipt) -> Reply:
     session_id = ChargeAttempt.objects.values_list("session_id", flat=True).get(pk=attempt_id)
     with manager.lock_session(session_id, allow_expired=True, durable=True) as locked:
         attempt = ChargeAttempt.objects.select_for_update().get(pk=attempt_id)
@@ -206,7 +226,7 @@ def settle(manager: UnifiedSessionManager, attempt_id: int, receipt: Receipt) ->
         _record(attempt, state, receipt)
         if state == State.SUCCEEDED:
             _take_success(locked, attempt)
-        elif state in {State.DECLINED, State.REJECTED}:
+        elif state in _REFUSED:
             _take_refusal(locked, attempt)
         else:
             _note(locked, attempt)
@@ -215,8 +235,7 @@ def settle(manager: UnifiedSessionManager, attempt_id: int, receipt: Receipt) ->
         elif attempt.is_open and not was_open:
             locked.hold()
         reply = replies.of_settled(locked.session, attempt)
-        if not attempt.is_open:
-            idempotency.answer(attempt, reply)
+        idempotency.answer(attempt, None if attempt.is_open else reply)
         return reply
 
 

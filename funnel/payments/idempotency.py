@@ -100,8 +100,12 @@ def remember(
     )
 
 
-def answer(attempt: ChargeAttempt, reply: Reply) -> None:
-    """Store the definite answer of every key bound to an attempt. A 202 is never stored."""
-    IdempotencyRecord.objects.filter(attempt=attempt, answer=None).update(
-        status=reply.status, answer=reply.body.decode()
+def answer(attempt: ChargeAttempt, reply: Reply | None) -> None:
+    """Store the definite answer of every key bound to an attempt. A 202 is never stored.
+
+    A late success replaces an answer that nothing was charged; None takes it back.
+    """
+    IdempotencyRecord.objects.filter(attempt=attempt).update(
+        status=None if reply is None else reply.status,
+        answer=None if reply is None else reply.body.decode(),
     )

@@ -63,13 +63,13 @@ class OrderForm(forms.Form):
 
 
 def _quantity(product: CatalogProduct) -> forms.IntegerField:
-    widget = forms.NumberInput(attrs={"inputmode": "numeric", "autocomplete": "off", "placeholder": "0"})
+    attrs = {"inputmode": "numeric", "autocomplete": "off", "placeholder": "0"}
     return forms.IntegerField(
         label=product.name,
         required=False,
         min_value=0,
         max_value=MAX_QUANTITY,
-        widget=widget,
+        widget=forms.NumberInput(attrs=attrs),
         error_messages={
             "invalid": f"{product.name}: type a whole number.",
             "min_value": f"{product.name}: the quantity cannot be below 0.",

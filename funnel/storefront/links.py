@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from django.db import transaction
 from django.http import HttpResponse
 
+from funnel.storefront.endings import ending_page
 from funnel.storefront.pages import show
 from funnel.storefront.visits import manager_for, open_visit, visit_session
+from sessions_unified.clock import get_clock
 from sessions_unified.conf import get_conf
 from sessions_unified.cookies import issue_cookie
 from sessions_unified.exceptions import InvalidLinkError
@@ -37,16 +40,27 @@ def follow(request: HttpRequest, secret: str) -> HttpResponse:
         return _used(request)
     if visit.session is None:
         return _used(request)
+    if visit.has_ended:
+        # A token of a session long over would be over too: the page does without one.
+        return ending_page(request, visit.manager, visit.session)
     response = visit.redirect()
-    issue_cookie(response, visit.session)
+    # A held session outlives its own end, so its token has to live from now.
+    ends_at = max(visit.session.expires_at, get_clock().now())
+    issue_cookie(response, msgspec.structs.replace(visit.session, expires_at=ends_at))
     return response
 
 
 def _redeem(request: HttpRequest, secret: str) -> Visit:
-    """Use the link up and visit its session, together or not at all."""
-    manager = manager_for(request, "session.detail")
-    with transaction.atomic(using=get_conf().DATABASE_ALIAS):
-        return visit_session(manager, redeem_link(secret))
+    """Use the link up and visit its session, together or not at all.
+
+    A link to a session that has ended opens nothing, so it is not used up either.
+    """
+    manager, alias = manager_for(request, "session.detail"), get_conf().DATABASE_ALIAS
+    with transaction.atomic(using=alias):
+        visit = visit_session(manager, redeem_link(secret))
+        if visit.has_ended:
+            transaction.set_rollback(True, using=alias)
+    return visit
 
 
 def _used(request: HttpRequest) -> HttpResponse:

@@ -10,6 +10,7 @@ from funnel import flow
 from funnel.storefront import checkout as paying
 from funnel.storefront import extras, links, ordering, orders, waiting
 from funnel.storefront.banners import banner_of
+from funnel.storefront.endings import ending_page
 from funnel.storefront.forms import CheckoutForm, OrderForm, initial_of
 from funnel.storefront.pages import DATABASE_ERRORS, page, show
 from funnel.storefront.receipts import receipt_of
@@ -152,12 +153,9 @@ def start_again(request: HttpRequest) -> HttpResponse:
     if session is None:
         return visit.redirect()
     wanted = orders.quantities(session.products)
-    order = ordering.preview(wanted)
-    if request.method == "POST" and order is not None:
+    if request.method == "POST" and ordering.preview(wanted) is not None:
         return _order(request, visit, wanted)
-    gone = orders.no_longer_sold(session.products)
-    context = {"session": session, "order": order, "gone": gone}
-    return show(request, "start_again", context, manager=visit.manager)
+    return ending_page(request, visit.manager, session)
 
 
 @page

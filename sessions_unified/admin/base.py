@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from django.contrib import admin
 from django.core.paginator import Paginator
 from django.db import models
+from django.forms import Media
+from django.utils.text import capfirst
 
 from sessions_unified.conf import get_conf
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
     from django.contrib.auth.models import User as DjangoUser
     from django.db.models import QuerySet
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
 
 AnyModel = TypeVar("AnyModel", bound=models.Model)
 
@@ -66,11 +68,16 @@ class GuardedAdmin(GenericModelAdmin[AnyModel]):
     list_per_page = 50
 
     @property
-    def media(self) -> Any:
+    def media(self) -> Media:
         """The admin's media and our one stylesheet."""
-        from django.forms import Media  # noqa: PLC0415
-
         return super().media + Media(css={"all": ["sessions_unified/admin.css"]})
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Call the list what it is: there is nothing to “select to change”."""
+        title = capfirst(str(self.opts.verbose_name_plural))
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AnyModel]:
         """Return the rows of the durable tier's database."""

@@ -87,7 +87,7 @@ def alive_at(now: datetime) -> Q:
 class KindFilter(SimpleListFilter):
     """By what happened; the admin's ``kinds`` names what can."""
 
-    title = "what happened"
+    title = "kind"
     parameter_name = "kind"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:

@@ -116,8 +116,15 @@ def facts(value: Any, path: str = "") -> list[tuple[str, str]]:
     if isinstance(value, list | tuple) and any(isinstance(each, dict) for each in value):
         numbered = enumerate(value, start=1)
         return [pair for number, item in numbered for pair in facts(item, _join(path, str(number)))]
-    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return [(path.capitalize(), NOTHING if value is None or not text else text)]
+    return [(path.capitalize(), _plain(value))]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(item) for item in value) or NOTHING
+    return NOTHING if value is None or value == "" else str(value)
 
 
 def _rank(item: tuple[str, Any]) -> int:

@@ -23,6 +23,7 @@ FIELDS: Final = (
     *("transaction_id", "vault_id", "payment_token", "upsells", "metadata"),
     *("created_at", "updated_at", "expires_at"),
 )
+_CHARGE_FACTS: Final = frozenset({"amount", "currency", "transactionId", "acceptedAt"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +72,15 @@ class SideBySide:
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no tier holds anything."""
+        return all(column.session is None for column in self.columns)
+
 
 def side_by_side(tiers: Tiers, session_id: str, *, shows_pii: bool) -> SideBySide:
     """Look into every tier, leaving no trace; personal data masked unless ``shows_pii``."""
-    memory = f"of this web process, {os.getpid()} on {socket.gethostname()}"
+    memory = f"this web process: {os.getpid()} on {socket.gethostname()}"
     columns = (
         _column(tiers, tiers.memory, session_id, name="memory", where=memory),
         _column(tiers, tiers.redis, session_id, name="redis", where="shared by all processes"),
@@ -149,10 +155,22 @@ def _product(product: Product, shows_pii: bool) -> str:
 
 
 def _upsells(upsells: Upsells, shows_pii: bool) -> str:
-    details = upsells.details if shows_pii else mask_json(upsells.details)
+    details = {
+        offer: detail if shows_pii else _masked_detail(detail)
+        for offer, detail in upsells.details.items()
+    }
     parts = [f"+ {offer}" for offer in upsells.accepted]
     parts += [f"− {offer}" for offer in upsells.declined]  # noqa: RUF001  (a minus, not a hyphen)
     return "\n".join(parts + ([_json(details)] if details else []))
+
+
+def _masked_detail(detail: Any) -> Any:
+    """Mask what an import may have brought along; the charge's own facts are not personal."""
+    if not isinstance(detail, dict):
+        return mask_json(detail)
+    return {
+        name: value if name in _CHARGE_FACTS else mask_json(value) for name, value in detail.items()
+    }
 
 
 def _json(value: Any, prefix: str = "") -> str:

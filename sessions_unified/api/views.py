@@ -194,28 +194,7 @@ class ValidateView(SessionAPIView):
         health = self.manager(principal).validate_session(session_id)
         if not health.exists:
             raise SessionNotFoundError
-        return Response(
-            {
-                "id": health.id,
-                "exists": health.exists,
-                "isExpired": health.is_expired,
-                "isSchemaValid": health.is_schema_valid,
-                "isFlowValid": health.is_flow_valid,
-                "tiersAgree": health.tiers_agree,
-                "problems": health.problems,
-                "tiers": [
-                    {
-                        "name": tier.name,
-                        "isPresent": tier.is_present,
-                        "version": tier.version,
-                        "ageSeconds": tier.age_seconds,
-                        "differences": tier.differences,
-                        "error": tier.error,
-                    }
-                    for tier in health.tiers
-                ],
-            }
-        )
+        return Response(health)  # the renderer writes it in the wire format
 
 
 class ExtendView(SessionAPIView):

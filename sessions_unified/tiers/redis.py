@@ -14,7 +14,7 @@ from sessions_unified.tiers import codec, scripts
 from sessions_unified.tiers.base import Copy, Read, Tier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from sessions_unified.clock import Clock
     from sessions_unified.tiers.breaker import CircuitBreaker
@@ -130,6 +130,18 @@ class RedisTier(Tier):
         """Remove copy and lease, and drop L1 copies everywhere."""
         message = f"{session_id} {version}"
         self.run_script(scripts.DELETE, self.key(session_id), self.channel, message)
+
+    def delete_many(self, versions: Mapping[str, int]) -> None:
+        """As `delete`, for many sessions (id → version) in one round trip."""
+
+        def send(client: redis.Redis) -> None:
+            pipeline = client.pipeline(transaction=False)
+            for session_id, version in versions.items():
+                pipeline.delete(self.key(session_id))
+                pipeline.publish(self.channel, f"{session_id} {version}")
+            pipeline.execute()
+
+        self.call(send)
 
     def run_script(self, script: str, key: str, *args: Any) -> Any:
         """Run a Lua script on one key.

@@ -155,7 +155,7 @@ def test_an_operator_finds_sessions(page: Page, site: str, admin: str, shot: Sho
     page.locator("#changelist-filter").get_by_role("link", name="ends within 1 hour").click()
     expect(rows).to_have_count(1)
     page.goto(f"{admin}/sessions_unified/unifiedsession/")
-    page.get_by_role("searchbox").fill("ANA@example.org")
+    page.locator("#searchbar").fill("ANA@example.org")
     page.get_by_role("button", name="Search").click()
     expect(rows).to_have_count(1)
     page.get_by_role("link", name=walked.id).click()

@@ -147,8 +147,10 @@ JUNK: tuple[Any, ...] = (None, True, 1, 1.5, [], {}, ["x"], {"x": 1}, "")
 NO_TEXT = (None, True, 1, 1.5, [], {})
 NO_NUMBER = (None, True, False, "2", "", 1.5, 2.0, [], {}, 0, -1, 10**9, 101)
 WRONG: dict[str, tuple[Any, ...]] = {
-    "email": (*JUNK, "ana", "a@", "@b.de", "a@b", "a b@c.de", "a@b.de\r\nBcc: x@y.de", "a@b..de")
-    + ("a@" + "b" * 250 + ".de", "x" * 64_000, "Ana <ana@example.org>", "a@b.de,c@d.de"),
+    "email": (
+        *(*JUNK, "ana", "a@", "@b.de", "a@b", "a b@c.de", "a@b.de\r\nBcc: x@y.de", "a@b..de"),
+        *("a@" + "b" * 250 + ".de", "x" * 64_000, "Ana <ana@example.org>", "a@b.de,c@d.de"),
+    ),
     "customer": (None, True, 1, "Ana", [], [CUSTOMER]),
     "customer.firstName": (*NO_TEXT, "", "   ", "x" * 101),
     "customer.lastName": (*NO_TEXT, "x" * 101),
@@ -165,7 +167,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "products[0].id": (*NO_TEXT, "", "x" * 65, "NOPE", "soil", "SOIL'; DROP TABLE x"),
     "products[0].quantity": NO_NUMBER,
     "metadata": (None, True, 1, "x", [], {"a": "x" * 9000}, {"ü": "ü" * 4097}),
-    **{name: (1, "x", None) for name in UNKNOWN},
+    **dict.fromkeys(UNKNOWN, (1, "x", None)),
 }
 
 
@@ -252,7 +254,7 @@ def test_numbers_and_text_at_the_edge_survive_every_tier(ana: Shopper) -> None:
         "float": 1.7976931348623157e18,
         "tiny": 5e-324,
         "exact": 0.1,
-        "😀": "𝔘\u202e\u0001\x7f'\"\\<script>%s{}$",
+        "😀": "\U0001d518\u202e\u0001\x7f'\"\\<script>%s{}$",
         "deep": [[[[[[[{"a": None}]]]]]]],
     }
     stored = ana.patch({"metadata": metadata})

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -117,8 +118,10 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def local_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("demo home")
+def local_dir() -> Iterator[Path]:
+    # Not pytest's own: see `server_dir`.
+    with tempfile.TemporaryDirectory(prefix="funnel demo ") as directory:
+        yield Path(directory)
 
 
 @pytest.fixture

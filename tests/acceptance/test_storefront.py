@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import re
-import time
-from contextlib import contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit, urlunsplit
 
 import httpx2
 import pytest
 from playwright.sync_api import expect
 
-from funnel.local import programs
-from funnel.local.child import Child
-from funnel.local.ports import LOOPBACK, free_port
+from tests.live_site import running_site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from playwright.sync_api import Browser, BrowserContext, Page
 
 WIDTHS = {"desktop": 1280, "phone": 390}
 NARROWEST = 360
-SLOW = "tests.acceptance.storefront_gateway.SlowSandboxGateway"
+SLOW = {"PAYMENT_GATEWAY": "tests.gateways.SlowGateway", "TEST_GATEWAY_SECONDS": "2"}
 ORDER = ("checkout", Decimal("25.3000"))
 SERUM = ("upsell:upsell-1-serum", Decimal("29.9900"))
 
@@ -36,52 +29,20 @@ class Shot(Protocol):
     def __call__(self, name: str) -> None: ...
 
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@contextmanager
-def serving(directory: Path, **env: str) -> Iterator[str]:
-    """Run a web server on the tests' database, for all tests here: starting one takes seconds."""
-    from django.db import connection
-
-    port = free_port()
-    url = f"http://{LOOPBACK}:{port}"
-    database = urlsplit(os.environ["DATABASE_URL"])
-    name = connection.settings_dict["NAME"]
-    ours = {"DATABASE_URL": urlunsplit(database._replace(path=f"/{name}")), "SITE_URL": url}
-    argv = programs.web(port=port, processes=1)
-    child = Child(name="shop", argv=argv, records=directory, env={**os.environ, **ours, **env})
-    with (directory / "shop.log").open("wb") as log:
-        child.start(output=log)
-    try:
-        wait_for(child, url)
-        yield url
-    finally:
-        child.stop()
-
-
-def wait_for(child: Child, url: str) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and child.is_running:
-        try:
-            httpx2.get(f"{url}/livez")
-        except httpx2.TransportError:
-            time.sleep(0.1)
-        else:
-            return
-    pytest.fail(f"No server at {url}")
+@pytest.fixture
+def shop(site: str) -> str:
+    return site
 
 
 @pytest.fixture(scope="module")
-def shop(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(tmp_path_factory.mktemp("shop")) as url:
+def slow_site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_site(tmp_path_factory.mktemp("slow"), **SLOW) as url:
         yield url
 
 
-@pytest.fixture(scope="module")
-def slow_shop(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(tmp_path_factory.mktemp("slow-shop"), PAYMENT_GATEWAY=SLOW) as url:
-        yield url
+@pytest.fixture
+def slow_shop(slow_site: str, transactional_db: None) -> str:
+    return slow_site
 
 
 @pytest.fixture

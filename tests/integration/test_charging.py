@@ -23,8 +23,8 @@ from sessions_unified.exceptions import (
     SessionNotFoundError,
 )
 from sessions_unified.models import SessionEvent, UnifiedSession
-from sessions_unified.tiers import database, get_tiers
 from sessions_unified.sweeping import expire_due, purge_finished
+from sessions_unified.tiers import database, get_tiers
 from tests.charges import (
     State,
     answers,
@@ -39,12 +39,12 @@ from tests.charges import (
     start,
     states,
 )
-from tests.gateways import ScriptedGateway
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from funnel.payments.gateway import Sale
+    from tests.gateways import ScriptedGateway
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gateway")]
 

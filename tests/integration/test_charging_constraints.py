@@ -107,9 +107,11 @@ def test_an_attempt_with_a_record_cannot_be_removed() -> None:
     attempt.idempotency_records.create(
         session_id="ws_1_a", key="k", request_hash="h", created_at=attempt.created_at
     )
-    with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("DELETE FROM funnel_chargeattempt")
+    with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+        with pytest.raises(IntegrityError), transaction.atomic():
+            cursor.execute("DELETE FROM funnel_chargeattempt")
 
 
 def test_a_held_session_cannot_become_a_tombstone_and_holds_are_never_negative() -> None:

@@ -13,8 +13,8 @@ from django.db import connection
 
 from funnel.exceptions import ChargeInFlightError, OfferClosedError
 from funnel.payments.sandbox.models import SandboxCharge
-from sessions_unified.exceptions import InvalidTransitionError, SessionHeldError
 from sessions_unified import get_manager
+from sessions_unified.exceptions import InvalidTransitionError, SessionHeldError
 from tests.charges import State, answer, attempts, audit, charges, paid, pay, start, states
 from tests.live_site import Shopper
 

@@ -13,9 +13,12 @@ from django.db import InterfaceError, OperationalError, connection, connections
 from funnel.exceptions import ChargeInFlightError, OutcomeUnsettledError
 from funnel.payments import charging
 from funnel.payments.gateway import Outcome, Receipt
-from funnel.payments.models import ChargeAttempt
 from sessions_unified import get_manager
-from sessions_unified.exceptions import DatabaseUnavailableError, SessionHeldError
+from sessions_unified.exceptions import (
+    DatabaseUnavailableError,
+    SessionHeldError,
+    SessionNotFoundError,
+)
 from sessions_unified.models import UnifiedSession
 from sessions_unified.sweeping import expire_due
 from sessions_unified.tiers import get_tiers
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from funnel.payments.gateway import Sale
+    from funnel.payments.models import ChargeAttempt
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gateway")]
 
@@ -118,6 +122,36 @@ def test_a_late_success_after_a_wrong_decline_settles_if_nothing_else_is_paid() 
 
     assert position(session_id) == "processing/upsell-1"
     audit(session_id)
+
+
+def test_an_answer_that_nothing_was_charged_does_not_outlive_its_truth() -> None:
+    session_id = start()
+    pay(session_id, LOST, key="k")
+    settle(attempts(session_id)[0], Receipt(outcome=Outcome.DECLINED))
+    before = pay(session_id, LOST, key="k").status
+
+    learn(session_id, amount=Decimal(1))
+    doubtful = pay(session_id, LOST, key="k").status
+    learn(session_id)
+
+    assert (before, doubtful, pay(session_id, LOST, key="k").status) == (402, 202, 200)
+    audit(session_id)
+
+
+def test_a_success_of_a_deleted_session_is_kept_for_a_refund() -> None:
+    session_id = start()
+    pay(session_id, LOST)
+    attempt = attempts(session_id)[0]
+    settle(attempt, Receipt(outcome=Outcome.DECLINED))
+    get_manager().delete_session(session_id)
+
+    for _ in range(2):
+        with pytest.raises(SessionNotFoundError):
+            learn(session_id)
+
+    attempt.refresh_from_db()
+    assert attempt.state == State.SURPLUS
+    assert attempt.transaction_id == charges(session_id)[0].transaction_id
 
 
 def surplus() -> str:

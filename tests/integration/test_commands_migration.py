@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from legacy_adapters import sample_world
 from legacy_adapters.database.table import Table
+from legacy_adapters.exceptions import SourceUnavailableError
 from legacy_adapters.management.commands.backfill_sessions import SHOWN
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import UnifiedSession
@@ -184,6 +186,25 @@ class TestBackfillSessions:
         assert run("backfill_sessions", "--source", "database") == [
             "Nothing to import: the legacy store is empty."
         ]
+
+    @pytest.mark.parametrize(
+        ("cut", "said"),
+        [
+            (KeyboardInterrupt(), "Stopped."),
+            (SourceUnavailableError("The store is gone."), "The store is gone."),
+            (OperationalError("server closed the connection"), "server closed the connection"),
+        ],
+    )
+    def test_cut_short_it_says_that_running_it_again_goes_on(
+        self, settings: SettingsWrapper, cut: BaseException, said: str
+    ) -> None:
+        entry = {"ADAPTER": "tests.legacy.InterruptedAdapter", "AFTER": cut}
+        settings.LEGACY_ADAPTERS = {"old": entry}
+
+        with pytest.raises(CommandError, match=f"{re.escape(said)} What was imported so far stays"):
+            run("backfill_sessions", "--source", "old")
+
+        assert UnifiedSession.objects.count() == 1
 
     def test_an_unknown_source(self) -> None:
         with pytest.raises(CommandError, match=r"no legacy store 'cookie'; .* has: database\."):

@@ -48,6 +48,10 @@ def test_due_sessions_are_settled_by_the_money_aware_rule(make_tiers: MakeTiers)
     assert rows[held.id].status == rows[young.id].status == "pending"
     assert events(unpaid.id)[-1] == (2, "session_expired")
     assert events(bought.id)[-1] == (4, "session_completed")
+    expired = SessionEvent.objects.get(session_id=unpaid.id, seq=2)
+    assert (expired.changed, expired.data) == (["status"], {"status": ["pending", "expired"]})
+    completed = SessionEvent.objects.get(session_id=bought.id, seq=4)
+    assert completed.data["step"] == ["upsell-1", "success"]
     assert cached == [manager.get_session(young.id)]
 
 

@@ -305,3 +305,10 @@ def test_settings_that_pages_name_exist() -> None:
         text = without_code(path.read_text(encoding="utf-8"))
         named = set(re.findall(r"`([A-Z]+_[A-Z_]+)`", text))
         assert named <= known, (path, named - known)
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/quickstart.md"])
+def test_the_sample_shop_is_as_large_as_the_pages_say(document: str) -> None:
+    rows = read("legacy_adapters/sample_world/database.sql").count("INSERT INTO")
+
+    assert f"{rows} sessions" in read(document)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import stat
@@ -24,6 +25,7 @@ from funnel.local.steps import step
 from funnel.local.stop_signals import StopSignals
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 PREPARED = Prepared(
@@ -101,6 +103,26 @@ def test_a_step_says_how_it_went() -> None:
     assert said[0] == "Boiling water … "
     assert said[1] == "ok (0.0 s)\n"
     assert said[2:] == ["Boiling milk … ", "failed\n"]
+
+
+class Gone(io.StringIO):
+    """A terminal that was closed."""
+
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+
+def test_a_closed_terminal_does_not_keep_things_from_being_stopped(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", Gone())
+    with StopSignals(tmp_path) as signals:
+        os.kill(os.getpid(), signal.SIGHUP)
+
+        with pytest.raises(StopRequestedError), site.running({}):
+            site.watch([], signals)
+
+    assert not any(child.is_running for child in site.children)
 
 
 def test_reset_deletes_the_data(demo_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,12 +204,14 @@ def is_gone(pid: int) -> bool:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def site(tmp_path: Path) -> Iterator[Site]:
     """Return a site of programs that only sleep, except where a test says otherwise."""
     site = Site(tmp_path, free_port())
     for child in site.children:
         child.argv = [sys.executable, "-c", "import time; time.sleep(600)"]
-    return site
+    yield site
+    for child in site.children:
+        child.kill()
 
 
 def test_a_process_that_ends_is_named_with_its_last_lines(site: Site, tmp_path: Path) -> None:

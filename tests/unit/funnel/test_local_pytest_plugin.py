@@ -73,8 +73,8 @@ class Run:
         return found
 
 
-def test_a_run_has_servers_and_keys_of_its_own(tmp_path: Path) -> None:
-    run = Run(tmp_path, REPORT_ENVIRONMENT)
+def test_a_run_has_servers_and_keys_of_its_own(server_dir: Path) -> None:
+    run = Run(server_dir, REPORT_ENVIRONMENT)
 
     code, said = run.finish()
 
@@ -87,9 +87,9 @@ def test_a_run_has_servers_and_keys_of_its_own(tmp_path: Path) -> None:
     assert not list(run.local_dir.rglob("*.process"))
 
 
-def test_urls_of_the_environment_are_used(tmp_path: Path, redis_flush: None) -> None:
+def test_urls_of_the_environment_are_used(server_dir: Path, redis_flush: None) -> None:
     urls = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL")}
-    run = Run(tmp_path, REPORT_ENVIRONMENT, **urls)
+    run = Run(server_dir, REPORT_ENVIRONMENT, **urls)
 
     code, said = run.finish()
 
@@ -99,10 +99,10 @@ def test_urls_of_the_environment_are_used(tmp_path: Path, redis_flush: None) -> 
 
 
 def test_a_redis_database_with_keys_is_refused_and_left_alone(
-    tmp_path: Path, redis_client: redis.Redis, redis_flush: None
+    server_dir: Path, redis_client: redis.Redis, redis_flush: None
 ) -> None:
     redis_client.set("somebody's", "data")
-    run = Run(tmp_path, REPORT_ENVIRONMENT, REDIS_URL=os.environ["REDIS_URL"])
+    run = Run(server_dir, REPORT_ENVIRONMENT, REDIS_URL=os.environ["REDIS_URL"])
 
     code, said = run.finish()
 
@@ -111,8 +111,8 @@ def test_a_redis_database_with_keys_is_refused_and_left_alone(
     assert redis_client.get("somebody's") == b"data"
 
 
-def test_a_redis_that_does_not_answer_is_said(tmp_path: Path) -> None:
-    run = Run(tmp_path, REPORT_ENVIRONMENT, REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
+def test_a_redis_that_does_not_answer_is_said(server_dir: Path) -> None:
+    run = Run(server_dir, REPORT_ENVIRONMENT, REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
 
     code, said = run.finish()
 
@@ -121,8 +121,8 @@ def test_a_redis_that_does_not_answer_is_said(tmp_path: Path) -> None:
     assert "Traceback" not in said
 
 
-def test_two_runs_at_a_time_do_not_meet(tmp_path: Path) -> None:
-    run = Run(tmp_path, REPORT_ENVIRONMENT)
+def test_two_runs_at_a_time_do_not_meet(server_dir: Path) -> None:
+    run = Run(server_dir, REPORT_ENVIRONMENT)
 
     with locked(run.local_dir / "test"):
         code, said = run.finish()
@@ -133,11 +133,11 @@ def test_two_runs_at_a_time_do_not_meet(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_stops_its_servers(tmp_path: Path, number: signal.Signals) -> None:
-    run = Run(tmp_path, WAIT)
+def test_an_interrupted_run_stops_its_servers(server_dir: Path, number: signal.Signals) -> None:
+    run = Run(server_dir, WAIT)
     with run.start() as process:
         deadline = time.monotonic() + 30
-        while not (tmp_path / "waiting").exists():
+        while not (server_dir / "waiting").exists():
             assert time.monotonic() < deadline
             time.sleep(0.05)
         servers = psutil.Process(process.pid).children()

@@ -218,10 +218,10 @@ ATTACKS = {
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_r31_r32_an_attack_is_refused_in_bounded_time(attack: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()  # not the wall's: other processes come and go
 
     assert not opens(ATTACKS[attack])
-    assert time.perf_counter() - began < 0.2
+    assert time.thread_time() - began < 0.1
 
 
 def test_r33_truncated_anywhere_it_is_refused() -> None:

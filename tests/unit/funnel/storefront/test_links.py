@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -78,12 +79,34 @@ def test_of_two_at_once_one_wins(shopper: MakeShopper) -> None:
     assert statuses == [303, 410, 410, 410]
 
 
-def test_an_expired_session_offers_its_products(shopper: MakeShopper) -> None:
-    link = link_to(shopper(expires_at=get_clock().now()).session_id)
+@pytest.mark.parametrize("days_ago", [0, 30])
+def test_an_ended_session_offers_its_products_and_nothing_else(
+    shopper: MakeShopper, days_ago: int
+) -> None:
+    then = get_clock().now() - timedelta(days=days_ago)
+    link = link_to(shopper(created_at=then, expires_at=then).session_id)
     browser = Client()
 
-    assert browser.get(link)["Location"] == "/start-again"
-    assert "Living Soil 5L" in browser.get("/start-again").content.decode()
+    first = browser.get(link)
+    again = browser.get(link).content.decode()
+    started = browser.post("/start", {"SOIL": "2"})
+
+    assert first.status_code == 200
+    assert "funnel_session" not in first.cookies
+    assert "This session has expired" in again
+    assert '<input type="hidden" name="SOIL" value="2"' in again
+    assert started["Location"] == "/checkout"
+
+
+def test_a_held_session_outlives_its_end_and_so_does_its_token(shopper: MakeShopper) -> None:
+    then = get_clock().now() - timedelta(days=30)
+    held = shopper(status="processing", current_step="processing", created_at=then, expires_at=then)
+    browser = Client()
+
+    answer = browser.get(link_to(held.session_id))
+
+    assert answer["Location"] == "/processing"
+    assert "We are checking your payment" in browser.get("/processing").content.decode()
 
 
 def test_a_link_to_nothing_says_so() -> None:

@@ -79,6 +79,7 @@ def test_extras_of_imported_products_and_upsells_are_masked(staff: Staff) -> Non
     shown = html(staff("view_unifiedsession"), session.id)
 
     assert "canary" not in shown
+    assert "&quot;transactionId&quot;: &quot;tx-9&quot;" in shown
     assert "9.50 USD" in shown
     assert "tx-9" in shown
     assert "offer-2" in shown
@@ -129,7 +130,7 @@ def test_tiers_are_shown_side_by_side_with_their_differences(root: Client) -> No
 
     shown = html(root, session.id)
 
-    assert f"of this web process, {os.getpid()} on " in shown
+    assert f"this web process: {os.getpid()} on " in shown
     assert "stale-step" in shown
     assert '<tr class="su-differs">' in shown
     assert "redis: differs in current_step" in shown

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from django.test import RequestFactory
 from hypothesis import given
@@ -32,7 +34,9 @@ def test_no_if_match_is_no_wish() -> None:
     assert wanted_version(request()) is None
 
 
-@pytest.mark.parametrize("header", ["", "7", 'W/"7"', '"x"', '"-7"', '"7', f'"{"9" * 19}"', '"７"'])
+@pytest.mark.parametrize(
+    "header", ["", "7", 'W/"7"', '"x"', '"-7"', '"7', f'"{"9" * 19}"', '"\uff17"']
+)
 def test_what_is_no_strong_version_of_ours_matches_nothing(header: str) -> None:
     with pytest.raises(VersionConflictError):
         wanted_version(request(If_Match=header))
@@ -48,8 +52,6 @@ def test_if_none_match(header: str, unchanged: bool) -> None:
 
 @given(st.text(max_size=300))
 def test_noise_never_fails(header: str) -> None:
-    try:
+    with suppress(VersionConflictError):
         wanted_version(request(If_Match=header))
-    except VersionConflictError:
-        pass
     is_unchanged(request(If_None_Match=header), snapshot(version=7))
