@@ -149,9 +149,9 @@ def test_an_operator_finds_sessions(page: Page, site: str, admin: str, shot: Sho
     get_manager().delete_session(others[5].id)
 
     page.get_by_role("link", name="Sessions", exact=True).first.click()
-    shot("list")
     rows = page.locator("#result_list tbody tr")
     expect(rows).to_have_count(6)
+    shot("list")
     page.locator("#changelist-filter").get_by_role("link", name="ends within 1 hour").click()
     expect(rows).to_have_count(1)
     page.goto(f"{admin}/sessions_unified/unifiedsession/")
@@ -215,6 +215,7 @@ def test_an_operator_extends_and_then_deletes(
     page.get_by_role("button", name="Drop from the caches").click()
     expect(page.get_by_text(f"Dropped from the caches: {shopper.id}")).to_be_visible()
     page.get_by_role("link", name="Delete").click()
+    expect(page.get_by_role("heading", name="Delete?")).to_be_visible()
     shot("delete")
     page.get_by_role("button", name="Delete").click()
 
@@ -234,6 +235,7 @@ def test_an_operator_acts_on_several(page: Page, own_site: str, own_admin: str, 
     page.locator("#action-toggle").check()
     page.get_by_label("Action:").select_option("Expire now")
     page.get_by_role("button", name="Go").click()
+    expect(page.get_by_role("heading", name="Expire now?")).to_be_visible()
     shot("expire-several")
     page.get_by_role("button", name="Expire now: 2 sessions").click()
 
@@ -250,6 +252,7 @@ def test_a_link_made_here_brings_the_shopper_back(
     page.goto(url_of(own_admin, shopper.id))
     page.get_by_role("link", name="Make a one-time link").click()
     page.get_by_role("button", name="Make a one-time link").click()
+    expect(page.get_by_text("Copy it now.")).to_be_visible()
     shot("link")
     link = page.get_by_label(shopper.id).input_value()
 
@@ -265,6 +268,7 @@ def test_an_operator_makes_a_service_key(
     page.get_by_label("sessions:read").check()
     shot("key-form")
     page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Copy it now.")).to_be_visible()
     shot("key")
     key = page.get_by_label("erp").input_value()
     shopper = Shopper.start(own_site)
@@ -287,4 +291,5 @@ def test_the_other_lists(page: Page, site: str, admin: str, shot: Shot) -> None:
         shot(name.partition("/")[2])
     page.goto(f"{admin}/funnel/chargeattempt/")
     page.locator("#result_list tbody a").first.click()
+    expect(page.get_by_role("heading", name="View charge attempt")).to_be_visible()
     shot("chargeattempt-one")
