@@ -108,7 +108,8 @@ TEMPLATES = [
 _POOL = {
     "min_size": 1,
     "max_size": env.int("DATABASE_POOL_MAX", default=8),
-    "timeout": 5,
+    # A shopper rather sees "try again" than waits.
+    "timeout": 2,
 }
 DATABASES = {"default": env.db_url("DATABASE_URL")}
 DATABASES["default"].setdefault("OPTIONS", {})["pool"] = _POOL

@@ -22,6 +22,7 @@ from sessions_unified.conf import get_conf
 logger = logging.getLogger(__name__)
 
 _REMEASURE_SECONDS = 60.0
+_RETRY_SECONDS = 30.0  # an unreachable database makes its asker wait: rarely
 _JUMP_SECONDS = 1.0
 
 
@@ -81,7 +82,7 @@ class DatabaseClock(Clock):
                 after = time.monotonic()
         except DatabaseError as exc:
             logger.warning("The database's time could not be read: %s", type(exc).__name__)
-            self._retry_at = time.monotonic() + 1.0
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
             return
         middle = (before + after) / 2
         self._base = (answer.astimezone(UTC), middle, time.time() - time.monotonic())

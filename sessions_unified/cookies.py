@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def issue_cookie(response: HttpResponseBase, session: SessionSnapshot) -> None:
     """Set the cookie that opens ``session`` on ``response``."""
     conf, now = get_conf(), get_clock().now()
-    expires_at = tokens.token_expiry(session.created_at, session.expires_at)
+    expires_at = tokens.token_expiry(session.created_at, session.expires_at, now=now)
     response.set_cookie(
         conf.COOKIE_NAME,
         tokens.issue(session.id, now=now, expires_at=expires_at),

@@ -214,7 +214,7 @@ class UnifiedSessionManager(AsyncTwins):
         """
         database = self._tiers.database
         change = Change(kind="session_deleted", actor=self.actor, at=self._tiers.clock.now())
-        with transaction.atomic(using=database.alias):
+        with database.transaction():
             row = database.lock(session_id)
             if row is None:
                 raise SessionNotFoundError
@@ -277,8 +277,7 @@ class UnifiedSessionManager(AsyncTwins):
                 ``allow_expired``.
 
         """
-        alias = self._tiers.database.alias
-        with transaction.atomic(using=alias, durable=durable):
+        with self._tiers.database.transaction(durable=durable):
             row = self._tiers.database.lock(session_id)
             if row is None:
                 raise SessionNotFoundError

@@ -72,9 +72,12 @@ def _forget(*, setting: str, **_: object) -> None:
 setting_changed.connect(_forget, dispatch_uid="sessions_unified.tokens")
 
 
-def token_expiry(created_at: datetime, expires_at: datetime) -> datetime:
-    """Return when a token ends: the grace after the session's last possible moment."""
-    last = max(expiry.absolute_limit(created_at), expires_at)
+def token_expiry(created_at: datetime, expires_at: datetime, *, now: datetime) -> datetime:
+    """Return when a token issued now ends: the grace after the session's last possible moment.
+
+    A held session outlives every limit, so the grace runs from now at the earliest.
+    """
+    last = max(expiry.absolute_limit(created_at), expires_at, now)
     return last + timedelta(seconds=get_conf().TOKEN_GRACE_SECONDS)
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from django.db import transaction
 from django.http import HttpResponse
 
 from funnel.storefront.endings import ending_page
 from funnel.storefront.pages import show
 from funnel.storefront.visits import manager_for, open_visit, visit_session
-from sessions_unified.clock import get_clock
 from sessions_unified.conf import get_conf
 from sessions_unified.cookies import issue_cookie
 from sessions_unified.exceptions import InvalidLinkError
@@ -44,9 +42,7 @@ def follow(request: HttpRequest, secret: str) -> HttpResponse:
         # A token of a session long over would be over too: the page does without one.
         return ending_page(request, visit.manager, visit.session)
     response = visit.redirect()
-    # A held session outlives its own end, so its token has to live from now.
-    ends_at = max(visit.session.expires_at, get_clock().now())
-    issue_cookie(response, msgspec.structs.replace(visit.session, expires_at=ends_at))
+    issue_cookie(response, visit.session)
     return response
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 from django.conf import settings
 from django.core.signals import setting_changed
@@ -82,8 +83,8 @@ def build_tiers(conf: Conf, clock: Clock) -> Tiers:
 
 
 def _build_redis(conf: Conf, clock: Clock) -> RedisTier | None:
-    backend = settings.CACHES.get(conf.CACHE_ALIAS, {}).get("BACKEND", "")
-    if not backend.startswith("django_redis."):
+    chosen: dict[str, Any] = settings.CACHES.get(conf.CACHE_ALIAS, {})
+    if not chosen.get("BACKEND", "").startswith("django_redis."):
         return None
     return RedisTier(
         clock=clock,

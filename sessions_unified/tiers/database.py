@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
-from django.db import DataError, InterfaceError, OperationalError, connections
+from django.db import DataError, InterfaceError, OperationalError, connections, transaction
 
 from sessions_unified.exceptions import (
     DatabaseUnavailableError,
@@ -180,18 +180,31 @@ class DatabaseTier(Tier):
         )
         self._fetch(sql, [list(seen), list(seen.values())])
 
-    def _fetch(self, sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
-        with self._translated_errors(), self.connection.cursor() as cursor:
-            cursor.execute(sql, params)
-            answer: list[tuple[Any, ...]] = cursor.fetchall()
-            return answer
-
     @contextmanager
-    def _translated_errors(self) -> Iterator[None]:
-        try:
+    def transaction(self, *, durable: bool = False) -> Iterator[None]:
+        """Run one transaction, whose beginning and commit fail as everything else here does.
+
+        Raises:
+            DatabaseUnavailableError: at COMMIT, whether it was stored is not known.
+
+        """
+        with _unavailable(), transaction.atomic(using=self.alias, durable=durable):
             yield
-        except (OperationalError, InterfaceError) as exc:
-            raise DatabaseUnavailableError from exc
+
+    def _fetch(self, sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
+        try:
+            with _unavailable(), self.connection.cursor() as cursor:
+                cursor.execute(sql, params)
+                answer: list[tuple[Any, ...]] = cursor.fetchall()
+                return answer
         except (DataError, ValueError) as exc:
             message = "A value cannot be stored: it holds a NUL character or is out of range."
             raise InvalidChangeError(message) from exc
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as exc:
+        raise DatabaseUnavailableError from exc

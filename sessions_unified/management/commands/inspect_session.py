@@ -29,9 +29,7 @@ class Command(BaseCommand):
         """Take the id, and how to show it."""
         parser.add_argument("session_id", metavar="ID", help="The session's id: ws_…")
         parser.add_argument("--json", action="store_true", help="Print one JSON object.")
-        parser.add_argument(
-            "--show-pii", action="store_true", help="Show personal data unmasked."
-        )
+        parser.add_argument("--show-pii", action="store_true", help="Show personal data unmasked.")
 
     def handle(self, *, session_id: str, show_pii: bool, **options: Any) -> None:
         """Look, and print."""

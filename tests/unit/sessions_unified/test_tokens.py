@@ -282,5 +282,9 @@ def test_a_key_is_base64url_of_32_bytes_exactly(text: str) -> None:
 def test_a_token_outlives_the_session_by_the_grace() -> None:
     created = NOW - timedelta(hours=1)
 
-    assert tokens.token_expiry(created, created) == created + timedelta(hours=48)
-    assert tokens.token_expiry(created, NOW + timedelta(days=9)) == NOW + timedelta(days=10)
+    assert tokens.token_expiry(created, created, now=NOW) == created + timedelta(hours=48)
+    extended = NOW + timedelta(days=9)
+    assert tokens.token_expiry(created, extended, now=NOW) == extended + timedelta(days=1)
+    # A held session outlives its limits: what is issued for it lives from now.
+    late = NOW + timedelta(days=5)
+    assert tokens.token_expiry(created, created, now=late) == late + timedelta(days=1)
