@@ -18,6 +18,7 @@ from sessions_unified.models import ServiceKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
 READ: Final = "sessions:read"
 WRITE: Final = "sessions:write"
@@ -28,7 +29,9 @@ def _digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def create_key(name: str, scopes: Iterable[str]) -> tuple[ServiceKey, str]:
+def create_key(
+    name: str, scopes: Iterable[str], *, expires_at: datetime | None = None
+) -> tuple[ServiceKey, str]:
     """Store a new key and return it with its text, which cannot be had again.
 
     Raises:
@@ -43,7 +46,7 @@ def create_key(name: str, scopes: Iterable[str]) -> tuple[ServiceKey, str]:
     prefix = secrets.token_hex(4)
     text = f"{prefix}.{secrets.token_urlsafe(32)}"
     key = ServiceKey.objects.using(get_conf().DATABASE_ALIAS).create(
-        name=name, prefix=prefix, digest=_digest(text), scopes=wanted
+        name=name, prefix=prefix, digest=_digest(text), scopes=wanted, expires_at=expires_at
     )
     return key, text
 

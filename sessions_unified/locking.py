@@ -113,7 +113,13 @@ class LockedSession:
         )
         return self._write(
             after,
-            Change(kind="session_extended", actor=self._actor, at=now, changed=("expires_at",)),
+            Change(
+                kind="session_extended",
+                actor=self._actor,
+                at=now,
+                changed=("expires_at",),
+                data={"until": expires_at.isoformat()},
+            ),
         )
 
     def expire(self) -> SessionSnapshot:

@@ -260,7 +260,8 @@ class UnifiedSessionManager(AsyncTwins):
     def drop_copies(self, session_id: str) -> bool:
         """Drop the session from the caches; return whether all of them took notice."""
         version = self._reader.load(session_id).session.version
-        return publish_gone(self._tiers, {session_id: version})
+        # As if a later version had come: other processes drop only what is older than that.
+        return publish_gone(self._tiers, {session_id: version + 1})
 
     @contextmanager
     def lock_session(

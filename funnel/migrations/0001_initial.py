@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
                 ("session_id", models.CharField(max_length=64)),
                 (
                     "purpose",
-                    models.CharField(help_text="checkout, or upsell:<offer>", max_length=80),
+                    models.CharField(help_text="checkout, or upsell: and the offer", max_length=80),
                 ),
                 ("step", models.CharField(max_length=64)),
                 (

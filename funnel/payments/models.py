@@ -33,7 +33,7 @@ class ChargeAttempt(models.Model):
     BLOCKING: ClassVar = (*OPEN, State.SUCCEEDED)
 
     session_id = models.CharField(max_length=MAX_ID_LENGTH)
-    purpose = models.CharField(max_length=80, help_text="checkout, or upsell:<offer>")
+    purpose = models.CharField(max_length=80, help_text="checkout, or upsell: and the offer")
     step = models.CharField(max_length=64)
     state = models.CharField(max_length=16, choices=State.choices, default=State.CLAIMED)
     amount = models.DecimalField(max_digits=19, decimal_places=4, null=True)

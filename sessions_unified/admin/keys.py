@@ -93,9 +93,8 @@ class ServiceKeyAdmin(GuardedAdmin[ServiceKey]):
 
     def save_model(self, request: HttpRequest, obj: ServiceKey, form: Any, change: bool) -> None:
         """Make the key; its text stays on this request alone."""
-        key, text = keys.create_key(obj.name, form.cleaned_data["scopes"])
-        key.expires_at = obj.expires_at
-        key.save(update_fields=["expires_at"])
+        scopes = form.cleaned_data["scopes"]
+        key, text = keys.create_key(obj.name, scopes, expires_at=obj.expires_at)
         obj.pk, obj.prefix = key.pk, key.prefix
         request.new_key_text = text  # type: ignore[attr-defined]
 

@@ -13,6 +13,7 @@ from django.db import InterfaceError, OperationalError, connection, connections
 from funnel.exceptions import ChargeInFlightError, OutcomeUnsettledError
 from funnel.payments import charging
 from funnel.payments.gateway import Outcome, Receipt
+from funnel.payments.models import ChargeAttempt
 from sessions_unified import get_manager
 from sessions_unified.exceptions import (
     DatabaseUnavailableError,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from funnel.payments.gateway import Sale
-    from funnel.payments.models import ChargeAttempt
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gateway")]
 
@@ -152,6 +152,19 @@ def test_a_success_of_a_deleted_session_is_kept_for_a_refund() -> None:
     attempt.refresh_from_db()
     assert attempt.state == State.SURPLUS
     assert attempt.transaction_id == charges(session_id)[0].transaction_id
+
+
+@pytest.mark.parametrize("state", [State.REFUNDED, State.VOIDED, State.SURPLUS])
+def test_what_a_person_has_closed_is_not_paid_again_by_a_repeated_success(state: str) -> None:
+    session_id = start()
+    pay(session_id)
+    ChargeAttempt.objects.update(state=state)
+    before = session_of(session_id)
+
+    learn(session_id)
+
+    assert states(session_id) == [state]
+    assert session_of(session_id) == before
 
 
 def surplus() -> str:

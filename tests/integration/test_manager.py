@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import connection, transaction
 
 from sessions_unified.exceptions import (
@@ -464,3 +465,39 @@ def test_events_carry_the_transaction_that_wrote_them(manager: UnifiedSessionMan
 
     assert [event.session_id for event in log] == [first.id, second.id]
     assert 0 < log[0].xid < log[1].xid
+
+
+def test_dropping_copies_drops_them_in_every_process(
+    make_tiers: MakeTiers, manager: UnifiedSessionManager
+) -> None:
+    other = warm(UnifiedSessionManager(tiers=make_tiers()))
+    created = manager.create_session(**ORDER)
+    for each in (manager, other):
+        each.get_session(created.id)
+    memories = [memory for each in (manager, other) if (memory := each._tiers.memory) is not None]
+
+    assert manager.drop_copies(created.id)
+
+    wait_for(lambda: [memory.peek(created.id) for memory in memories] == [None, None])
+    assert manager._tiers.redis is not None
+    assert manager._tiers.redis.peek(created.id) is None
+    assert other.get_session(created.id) == created
+
+
+def test_async_callers_have_twins(manager: UnifiedSessionManager) -> None:
+    async_to_sync(_walk_async)(manager)
+
+
+async def _walk_async(manager: UnifiedSessionManager) -> None:
+    created = await manager.acreate_session(**ORDER)
+
+    updated = await manager.aupdate_session(created.id, {"email": "bo@example.org"}, if_version=1)
+    extended = await manager.aextend_session(created.id)
+    await manager.atouch_session(created.id)
+
+    assert await manager.aget_session(created.id) == updated == extended
+    assert await manager.aget_sessions([created.id]) == {created.id: updated}
+    assert (await manager.avalidate_session(created.id)).tiers_agree
+    await manager.adelete_session(created.id)
+    with pytest.raises(SessionNotFoundError):
+        await manager.aget_session(created.id)

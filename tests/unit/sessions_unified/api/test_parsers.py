@@ -67,10 +67,15 @@ def test_a_path_stays_ascii_and_short() -> None:
 
 def test_a_doubled_key_is_found_at_once_however_many_there_are() -> None:
     names = b",".join(b'"%x":0' % n for n in range(7000))
-    began = time.thread_time()
+    body = b"{" + names + b',"1b57":0}'
+    seconds = []
 
-    assert refused_field(b"{" + names + b',"1b57":0}') == "1b57"
-    assert time.thread_time() - began < 0.1
+    for _ in range(3):
+        began = time.thread_time()
+        assert refused_field(body) == "1b57"
+        seconds.append(time.thread_time() - began)
+
+    assert min(seconds) < 0.1  # comparing each key with each takes many times as long
 
 
 def test_depth_is_bounded() -> None:
