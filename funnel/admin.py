@@ -14,8 +14,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from funnel.catalog import OFFERS
-from funnel.payments.charging import CHECKOUT, upsell_purpose
-from funnel.payments.models import ChargeAttempt, IdempotencyRecord
+from funnel.payments.models import CHECKOUT, ChargeAttempt, IdempotencyRecord, upsell_purpose
 from funnel.payments.sandbox.models import SandboxCharge
 from sessions_unified import admin as core
 from sessions_unified.admin import formatting

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from funnel.exceptions import NothingToChargeError
+from funnel.exceptions import NothingToChargeError, OrderChangedError
 from funnel.payments import charging, idempotency, replies
-from funnel.payments.charging import CHECKOUT, Operation
+from funnel.payments.charging import Operation
+from funnel.payments.models import CHECKOUT, ChargeAttempt
 from sessions_unified.exceptions import InvalidTransitionError
 from sessions_unified.flow import PROCESSING, Position, get_flow
 
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from funnel.payments.idempotency import Reply
+    from sessions_unified.locking import LockedSession
     from sessions_unified.manager import UnifiedSessionManager
+    from sessions_unified.snapshot import SessionSnapshot
 
 
 def process_checkout(
@@ -25,14 +29,18 @@ def process_checkout(
     payment_token: str,
     customer: Mapping[str, Any] | None = None,
     email: str | None = None,
+    shown: SessionSnapshot | None = None,
 ) -> Reply:
     """Charge the order of the session, once, whatever is clicked, repeated or cut.
+
+    ``shown`` is the session whose order the shopper agreed to; another order is not charged.
 
     Raises:
         IdempotencyKeyError, IdempotencyKeyReusedError: the key is missing, or another operation's.
         ChargeInFlightError: a charge of the order is under way.
         InvalidTransitionError: the session is not at the checkout.
         NothingToChargeError: it has no products.
+        OrderChangedError: its order is not the one that was shown.
         SessionNotFoundError, SessionExpiredError, DatabaseUnavailableError: as the manager's.
 
     """
@@ -53,23 +61,9 @@ def process_checkout(
             return known
         if charging.is_paid(session_id, CHECKOUT):
             return replies.done(locked.session)
-        charging.refuse_while_open(session_id, "processing")
+        _check(locked.session, shown)
+        attempt = _claim(locked, operation, changes)
         session = locked.session
-        if Position(session.status, session.current_step) != get_flow().start:
-            message = f"A session at {session.status}/{session.current_step} cannot check out."
-            raise InvalidTransitionError(message)
-        if not session.amount or session.amount <= 0:
-            raise NothingToChargeError
-        attempt = charging.claim(
-            locked,
-            operation,
-            purpose=CHECKOUT,
-            step="processing",
-            amount=session.amount,
-            currency=session.currency,
-        )
-        data = {"purpose": CHECKOUT, "amount": str(session.amount), "currency": session.currency}
-        session = locked.update(changes, kind="charge_started", data=data)
     return charging.charge(
         manager,
         attempt,
@@ -77,3 +71,36 @@ def process_checkout(
         customer=session.customer,
         email=session.email,
     )
+
+
+def _check(session: SessionSnapshot, shown: SessionSnapshot | None) -> None:
+    """Refuse what cannot be charged; inside the lock, by the row."""
+    charging.refuse_while_open(session.id, "processing")
+    if Position(session.status, session.current_step) != get_flow().start:
+        message = f"A session at {session.status}/{session.current_step} cannot check out."
+        raise InvalidTransitionError(message)
+    if not session.amount or session.amount <= 0:
+        raise NothingToChargeError
+    if shown is not None and _order(shown) != _order(session):
+        raise OrderChangedError
+
+
+def _order(session: SessionSnapshot) -> tuple[Any, ...]:
+    return session.products, session.amount, session.currency
+
+
+def _claim(
+    locked: LockedSession, operation: Operation, changes: Mapping[str, Any]
+) -> ChargeAttempt:
+    session = locked.session
+    attempt = charging.claim(
+        locked,
+        operation,
+        purpose=CHECKOUT,
+        step="processing",
+        amount=session.amount or Decimal(0),
+        currency=session.currency,
+    )
+    data = {"purpose": CHECKOUT, "amount": str(session.amount), "currency": session.currency}
+    locked.update(changes, kind="charge_started", data=data)
+    return attempt

@@ -39,6 +39,12 @@ class NothingToChargeError(FunnelError):
     code = "nothing_to_charge"
 
 
+class OrderChangedError(FunnelError):
+    """The order has changed since it was shown, so nothing was charged. Show it again."""
+
+    code = "order_changed"
+
+
 class NoStoredCardError(FunnelError):
     """This order has no stored card, so extras cannot be added with one click."""
 

@@ -113,6 +113,8 @@ _POOL = {
 }
 DATABASES = {"default": env.db_url("DATABASE_URL")}
 DATABASES["default"].setdefault("OPTIONS", {})["pool"] = _POOL
+# The pool tries a connection before it hands it out: a restarted server costs nobody an error.
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 LEGACY_DATABASE_URL = env.str("LEGACY_DATABASE_URL", default="")
 if LEGACY_DATABASE_URL:
     DATABASES["legacy"] = env.db_url("LEGACY_DATABASE_URL")
@@ -209,6 +211,13 @@ CELERY_BEAT_SCHEDULE = {
     "forget-keys": {"task": "funnel.forget_idempotency_keys", "schedule": crontab(minute="47")},
 }
 
+# What other libraries log by the standard library is given the same fields.
+_FOREIGN_LOGS = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
 structlog.configure(
     processors=[
         structlog.contextvars.merge_contextvars,
@@ -229,6 +238,7 @@ LOGGING = {
     "formatters": {
         "json": {
             "()": structlog.stdlib.ProcessorFormatter,
+            "foreign_pre_chain": _FOREIGN_LOGS,
             "processors": [
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
@@ -237,6 +247,7 @@ LOGGING = {
         },
         "lines": {
             "()": structlog.stdlib.ProcessorFormatter,
+            "foreign_pre_chain": _FOREIGN_LOGS,
             "processors": [
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,

@@ -13,8 +13,8 @@ from funnel.exceptions import (
     UnknownOfferError,
 )
 from funnel.payments import charging, idempotency, replies
-from funnel.payments.charging import CHECKOUT, Operation
-from funnel.payments.models import ChargeAttempt
+from funnel.payments.charging import Operation
+from funnel.payments.models import CHECKOUT, ChargeAttempt, upsell_purpose
 from sessions_unified.flow import COMPLETED, get_flow
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def process_upsell(
         known = charging.replay(locked, operation)
         if known is not None:
             return known
-        if charging.is_paid(session_id, charging.upsell_purpose(offer_id)):
+        if charging.is_paid(session_id, upsell_purpose(offer_id)):
             return replies.done(locked.session)
         if decision == DECLINE:
             return _decline(locked, operation, offer)
@@ -75,7 +75,7 @@ def _claim(locked: LockedSession, operation: Operation, offer: Offer) -> ChargeA
     attempt = charging.claim(
         locked,
         operation,
-        purpose=charging.upsell_purpose(offer.id),
+        purpose=upsell_purpose(offer.id),
         step=offer.step,
         amount=offer.price,
         currency=session.currency,

@@ -74,6 +74,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 
+def pytest_sessionfinish() -> None:
+    """Stop what listens to the servers, before they are stopped."""
+    from sessions_unified.tiers import reset_tiers
+
+    reset_tiers()
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Without a browser: skip by name for a newcomer, fail in CI."""
     if item.get_closest_marker("browser") is None:

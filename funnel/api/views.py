@@ -47,6 +47,7 @@ _STATUSES = {
     errors.ChargeInFlightError: 409,
     errors.OutcomeUnsettledError: 503,
     errors.NothingToChargeError: 409,
+    errors.OrderChangedError: 409,
     errors.NoStoredCardError: 409,
     errors.OfferClosedError: 409,
     errors.UnknownOfferError: 400,

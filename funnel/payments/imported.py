@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Final
 from django.db.models import F
 
 from funnel.catalog import OFFERS
-from funnel.payments.charging import CHECKOUT, upsell_purpose
-from funnel.payments.models import ChargeAttempt
+from funnel.payments.models import CHECKOUT, ChargeAttempt, upsell_purpose
 from sessions_unified.clock import get_clock
 from sessions_unified.flow import PROCESSING
 from sessions_unified.models import UnifiedSession

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from django.db import models
 
 from sessions_unified.ids import MAX_ID_LENGTH
+from sessions_unified.money import quantize
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+CHECKOUT: Final = "checkout"
+UPSELL_PREFIX: Final = "upsell:"
+
+
+def upsell_purpose(offer_id: str) -> str:
+    """Return the purpose of an offer's charge."""
+    return f"{UPSELL_PREFIX}{offer_id}"
 
 
 class ChargeAttempt(models.Model):
@@ -82,6 +94,19 @@ class ChargeAttempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.purpose} of {self.session_id}: {self.state}"
+
+    @property
+    def money(self) -> Decimal:
+        """The amount, with exactly its currency's decimals.
+
+        Raises:
+            ValueError: it is not on record: another shop system charged it.
+
+        """
+        if self.amount is None:
+            message = "What an imported attempt charged is not on record."
+            raise ValueError(message)
+        return quantize(self.amount, self.currency)
 
     @property
     def is_open(self) -> bool:

@@ -40,6 +40,7 @@ _REFUSALS: Final[dict[type[Exception], tuple[str, int]]] = {
     errors.IdempotencyKeyError: (_STALE, 409),
     errors.IdempotencyKeyReusedError: (_STALE, 409),
     errors.NothingToChargeError: (_EMPTY, 409),
+    errors.OrderChangedError: (_CHANGED, 409),
     InvalidChangeError: (_UNREADABLE, 422),
 }
 
@@ -104,6 +105,7 @@ def _charge(visit: Visit, session: SessionSnapshot, form: CheckoutForm, key: str
         payment_token=form.cleaned_data["payment_token"],
         customer=form.customer(session.customer),
         email=form.cleaned_data["email"],
+        shown=session,
     )
 
 

@@ -7,8 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from funnel.catalog import OFFERS
-from funnel.payments.charging import CHECKOUT
-from funnel.payments.models import ChargeAttempt
+from funnel.payments.models import CHECKOUT, ChargeAttempt
 from funnel.storefront.orders import Order, money, order_of
 
 if TYPE_CHECKING:

@@ -30,10 +30,16 @@ def to_micros(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def encode(copy: Copy) -> bytes:
-    """Return the bytes of ``copy``."""
+def encode(copy: Copy) -> bytes | None:
+    """Return the bytes of ``copy``; None for what the format cannot hold.
+
+    That is an integer beyond 64 bits in somebody's metadata: such a session is not kept in Redis.
+    """
     header = f"{copy.session.version:016d}{to_micros(copy.true_at):016d}".encode()
-    return COPY + header + FORMAT + _encoder.encode(copy.session)
+    try:
+        return COPY + header + FORMAT + _encoder.encode(copy.session)
+    except OverflowError:
+        return None
 
 
 def decode(value: bytes | None) -> Copy | None:

@@ -107,19 +107,21 @@ class RedisTier(Tier):
 
     def fill(self, copy: Copy, lease: str) -> bool:
         """Keep ``copy`` while its lease stands, until the bound on its age."""
-        ttl = self._ttl_ms(copy)
-        if ttl <= 0:
+        ttl, value = self._ttl_ms(copy), codec.encode(copy)
+        if ttl <= 0 or value is None:
             return False
-        key = self.key(copy.session.id)
-        return bool(self.run_script(scripts.FILL, key, lease, codec.encode(copy), ttl))
+        return bool(self.run_script(scripts.FILL, self.key(copy.session.id), lease, value, ttl))
 
     def put(self, copy: Copy) -> None:
         """Replace a lease or an older copy, and drop older L1 copies everywhere."""
-        session = copy.session
+        session, value = copy.session, codec.encode(copy)
+        if value is None:
+            self.delete(session.id, session.version)
+            return
         self.run_script(
             scripts.PUT,
             self.key(session.id),
-            codec.encode(copy),
+            value,
             session.version,
             self._ttl_ms(copy),
             self.channel,

@@ -113,7 +113,7 @@ def charges() -> list[tuple[str, Decimal]]:
 
 def settle_open_attempts() -> None:
     """Ask the gateway what became of the open attempts, as a sweeper does."""
-    from funnel.payments import charging
+    from funnel.payments import settling
     from funnel.payments.gateway import get_gateway
     from funnel.payments.models import ChargeAttempt
     from sessions_unified import get_manager
@@ -121,7 +121,7 @@ def settle_open_attempts() -> None:
     for attempt in ChargeAttempt.objects.filter(state__in=ChargeAttempt.OPEN):
         receipt = get_gateway().query(attempt.gateway_order_id)
         assert receipt is not None
-        charging.settle(get_manager(), attempt.pk, receipt)
+        settling.settle(get_manager(), attempt.pk, receipt)
 
 
 def at(path: str) -> re.Pattern[str]:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 from django.db import connection, transaction
 
+from funnel.checkout import process_checkout
 from funnel.exceptions import (
     ChargeInFlightError,
     NothingToChargeError,
+    OrderChangedError,
 )
-from funnel.payments import charging
+from funnel.payments import settling
 from funnel.payments.gateway import Outcome, Receipt
 from funnel.payments.models import ChargeAttempt, IdempotencyRecord
 from sessions_unified import get_manager
@@ -348,10 +350,27 @@ def test_settling_again_with_the_same_receipt_changes_nothing() -> None:
     before = UnifiedSession.objects.values().get(pk=session_id)
 
     for _ in range(2):
-        assert charging.settle(get_manager(), attempt.pk, receipt).status == 200
+        assert settling.settle(get_manager(), attempt.pk, receipt).status == 200
     for outcome in (Outcome.DECLINED, Outcome.REJECTED, Outcome.UNKNOWN):
-        assert charging.settle(get_manager(), attempt.pk, Receipt(outcome=outcome)).status == 200
+        assert settling.settle(get_manager(), attempt.pk, Receipt(outcome=outcome)).status == 200
 
     assert UnifiedSession.objects.values().get(pk=session_id) == before
     assert states(session_id) == [State.SUCCEEDED]
+    audit(session_id)
+
+
+def test_an_order_that_changed_since_it_was_shown_is_not_charged() -> None:
+    session_id = start()
+    manager = get_manager()
+    shown = manager.get_session(session_id)
+    lines = [{"id": "LAMP", "quantity": 1, "name": "Grow Lamp", "price": "89.00"}]
+    manager.update_session(session_id, {"products": lines, "amount": "89.00"})
+
+    with pytest.raises(OrderChangedError):
+        process_checkout(manager, session_id, key="k", payment_token="tok_approve", shown=shown)
+
+    assert attempts(session_id) == []
+    now = manager.get_session(session_id)
+    reply = process_checkout(manager, session_id, key="k2", payment_token="tok_approve", shown=now)
+    assert reply.status == 200
     audit(session_id)

@@ -188,13 +188,13 @@ def test_r21_a_process_killed_during_the_call_leaves_a_claim_and_no_second_charg
 
 def _learn(session_id: str) -> None:
     """Ask the gateway what became of the claim, as the sweeper will."""
-    from funnel.payments import charging
+    from funnel.payments import settling
     from funnel.payments.gateway import get_gateway
 
     (attempt,) = attempts(session_id)
     receipt = get_gateway().query(attempt.gateway_order_id)
     assert receipt is not None
-    charging.settle(get_manager(), attempt.pk, receipt)
+    settling.settle(get_manager(), attempt.pk, receipt)
 
 
 def _wait_until(is_so: Callable[[], bool]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from django.db import InterfaceError, OperationalError, connection, connections
 
 from funnel.exceptions import ChargeInFlightError, OutcomeUnsettledError
-from funnel.payments import charging
+from funnel.payments import settling
 from funnel.payments.gateway import Outcome, Receipt
 from funnel.payments.models import ChargeAttempt
 from sessions_unified import get_manager
@@ -59,7 +59,7 @@ def receipt_of(attempt: ChargeAttempt, **changes: Any) -> Receipt:
 
 
 def settle(attempt: ChargeAttempt, receipt: Receipt) -> int:
-    return charging.settle(get_manager(), attempt.pk, receipt).status
+    return settling.settle(get_manager(), attempt.pk, receipt).status
 
 
 def learn(session_id: str, number: int = 0, **changes: Any) -> int:
@@ -342,7 +342,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Exception], int],
 
     def fail(error: type[Exception], times: int) -> list[int]:
         left = [times]
-        record = charging._record
+        record = settling._record
 
         def broken(*args: Any) -> None:
             record(*args)
@@ -350,7 +350,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Exception], int],
                 left[0] -= 1
                 raise error
 
-        monkeypatch.setattr(charging, "_record", broken)
+        monkeypatch.setattr(settling, "_record", broken)
         return left
 
     return fail

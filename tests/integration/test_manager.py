@@ -501,3 +501,18 @@ async def _walk_async(manager: UnifiedSessionManager) -> None:
     await manager.adelete_session(created.id)
     with pytest.raises(SessionNotFoundError):
         await manager.aget_session(created.id)
+
+
+def test_metadata_that_redis_cannot_hold_is_read_from_the_database(
+    manager: UnifiedSessionManager,
+) -> None:
+    created = manager.create_session(**ORDER)
+    UnifiedSession.objects.filter(pk=created.id).update(metadata={"big": 10**22})
+
+    read = manager.get_session(created.id)
+    updated = manager.update_session(created.id, {"email": "bo@example.org"})
+
+    assert read.metadata == {"big": 10**22}
+    assert manager.get_session(created.id) == updated
+    assert manager._tiers.redis is not None
+    assert manager._tiers.redis.peek(created.id) is None
