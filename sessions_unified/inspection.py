@@ -97,7 +97,7 @@ def inspect_session(tiers: Tiers, session_id: str, *, shows_pii: bool = False) -
 
 
 def _fields(session: SessionSnapshot, *, shows_pii: bool) -> dict[str, Any]:
-    wire = to_wire(session)
+    wire = to_wire(session, shows_internal=True)
     shown = wire if shows_pii else mask_session(wire)
     secrets = {"vaultId": session.vault_id, "paymentToken": session.payment_token}
     return shown | {name: mask_json(value) for name, value in secrets.items()}

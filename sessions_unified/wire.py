@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sessions_unified.snapshot import Product, SessionSnapshot
 
-# Never sent: what opens or names a card.
-SERVER_ONLY = frozenset({"vault_id", "payment_token"})
+# The one key of metadata that is the shop's own: what an import kept of a legacy record.
+INTERNAL_METADATA: Final = "legacy"
 
 
-def to_wire(session: SessionSnapshot) -> dict[str, Any]:
-    """Return what clients see of a session. ``paymentToken`` and ``vaultId`` stay here."""
+def to_wire(session: SessionSnapshot, *, shows_internal: bool = False) -> dict[str, Any]:
+    """Return what clients see of a session. ``paymentToken`` and ``vaultId`` stay here.
+
+    ``shows_internal``, for services and staff: with `INTERNAL_METADATA`, which shoppers do not see.
+    """
+    metadata: Mapping[str, Any] = session.metadata
+    if not shows_internal and INTERNAL_METADATA in metadata:
+        metadata = {key: value for key, value in metadata.items() if key != INTERNAL_METADATA}
     return {
         "id": session.id,
         "email": session.email,
@@ -28,7 +36,7 @@ def to_wire(session: SessionSnapshot) -> dict[str, Any]:
             "declined": session.upsells.declined,
             "details": session.upsells.details,
         },
-        "metadata": session.metadata,
+        "metadata": metadata,
         "version": session.version,
         "createdAt": session.created_at,
         "updatedAt": session.updated_at,

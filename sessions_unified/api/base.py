@@ -18,7 +18,7 @@ from sessions_unified.api.authentication import (
 )
 from sessions_unified.api.parsers import StrictJSONParser
 from sessions_unified.api.preconditions import etag
-from sessions_unified.api.principals import Principal, Staff
+from sessions_unified.api.principals import Principal, Service, Staff
 from sessions_unified.api.renderers import WireJSONRenderer
 from sessions_unified.masking import mask_session
 from sessions_unified.wire import to_wire
@@ -96,7 +96,7 @@ class SessionAPIView(APIView):
         self, session: SessionSnapshot, principal: Principal | None = None, *, status: int = 200
     ) -> Response:
         """Return the session as this caller may see it, with its ETag."""
-        data = to_wire(session)
+        data = to_wire(session, shows_internal=isinstance(principal, Service | Staff))
         if isinstance(principal, Staff) and not principal.sees_pii:
             data = mask_session(data)
         return Response(data, status=status, headers={"ETag": etag(session)})

@@ -17,6 +17,7 @@ from sessions_unified.api.fields import (
 from sessions_unified.conf import get_conf
 from sessions_unified.flow import STATUSES
 from sessions_unified.pricing import get_pricer
+from sessions_unified.wire import INTERNAL_METADATA
 
 MAX_QUANTITY = 100
 MAX_LINES = 50
@@ -57,12 +58,15 @@ class MetadataField(serializers.Field[Any, Any, Any, Any]):
     default_error_messages: ClassVar = {
         "not_object": "This is not an object.",
         "too_large": "This is larger than {limit} bytes.",
+        "reserved": "The key {name} is the shop's own.",
     }
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         """Return the object."""
         if not isinstance(data, dict):
             self.fail("not_object")
+        if INTERNAL_METADATA in data:
+            self.fail("reserved", name=INTERNAL_METADATA)
         limit = get_conf().METADATA_MAX_BYTES
         if len(msgspec.json.encode(data)) > limit:
             self.fail("too_large", limit=limit)
