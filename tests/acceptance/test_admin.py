@@ -210,7 +210,7 @@ def test_an_operator_extends_and_then_deletes(
     page.get_by_label("Hours").fill("72")
     shot("extend")
     page.get_by_role("button", name="Extend").click()
-    expect(page.get_by_text("Extended until")).to_be_visible()
+    expect(page.locator(".messagelist")).to_contain_text("Extended until")
     expect(page.locator("#timeline")).to_contain_text("ada (staff)")
     page.get_by_role("button", name="Drop from the caches").click()
     expect(page.get_by_text(f"Dropped from the caches: {shopper.id}")).to_be_visible()
