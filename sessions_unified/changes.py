@@ -32,6 +32,8 @@ _TYPES: Final[dict[str, Any]] = {
     "metadata": FrozenDict,
 }
 
+_AMOUNT_LIMIT: Final = 10**15  # the column: 19 digits, 4 of them decimals
+
 CHANGEABLE: Final = frozenset(_TYPES)
 
 
@@ -53,6 +55,10 @@ def coerce(changes: Mapping[str, Any]) -> dict[str, Any]:
         except (msgspec.ValidationError, NotImplementedError) as exc:
             message = f"{name}: {exc}"
             raise InvalidChangeError(message, field=name) from exc
+    amount = fields.get("amount")
+    if amount is not None and not (amount.is_finite() and abs(amount) < _AMOUNT_LIMIT):
+        message = f"amount: it is not a number below {_AMOUNT_LIMIT}."
+        raise InvalidChangeError(message, field="amount")
     return fields
 
 
@@ -72,8 +78,9 @@ def apply(
 
     """
     fields = dict(fields)
-    if fields.get("amount") is not None:
-        fields["amount"] = quantize(fields["amount"], fields.get("currency", before.currency))
+    amount = fields.get("amount", before.amount)
+    if amount is not None and not fields.keys().isdisjoint({"amount", "currency"}):
+        fields["amount"] = quantize(amount, fields.get("currency", before.currency))
     changed = tuple(
         sorted(name for name, value in fields.items() if value != getattr(before, name))
     )

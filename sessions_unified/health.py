@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from sessions_unified import expiry, touches
 from sessions_unified.exceptions import TierUnavailableError
 from sessions_unified.flow import COMPLETED, EXPIRED, Position, get_flow
 from sessions_unified.ids import is_session_id
@@ -13,6 +14,7 @@ from sessions_unified.snapshot import SessionSnapshot
 
 if TYPE_CHECKING:
     from sessions_unified.tiers import Copy, Tier, Tiers
+    from sessions_unified.tiers.database import LockedRow
 
 
 class TierReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -54,7 +56,7 @@ def examine(tiers: Tiers, session_id: str) -> SessionHealth:
     truth = row.copy.session if row is not None else None
     reports = tuple(_report(tier, session_id, truth, tiers) for tier in tiers.all)
     problems = [f"{each.name}: {text}" for each in reports for text in _complaints(each, truth)]
-    is_expired = truth is not None and _is_expired(truth, tiers, held=bool(row and row.holds))
+    is_expired = row is not None and _is_expired(row, tiers)
     schema = [] if truth is None else _schema_problems(truth)
     in_flow = truth is None or truth.status == EXPIRED or _in_flow(truth)
     if not in_flow and truth is not None:
@@ -105,11 +107,15 @@ def _complaints(report: TierReport, truth: SessionSnapshot | None) -> list[str]:
     return []
 
 
-def _is_expired(session: SessionSnapshot, tiers: Tiers, *, held: bool) -> bool:
+def _is_expired(row: LockedRow, tiers: Tiers) -> bool:
+    """Judge as a read does: by the touches too, and a paid session past its end is completed."""
+    session = row.copy.session
     if session.status == EXPIRED:
         return True
-    held = held and session.status != COMPLETED
-    return not held and tiers.clock.now() >= session.expires_at
+    if session.status != COMPLETED and (row.holds or session.is_paid):
+        return False
+    seen = touches.last_seen(tiers, session.id, row.last_seen_at)
+    return tiers.clock.now() >= expiry.effective_deadline(session, seen)
 
 
 def _in_flow(session: SessionSnapshot) -> bool:

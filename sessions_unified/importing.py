@@ -30,8 +30,7 @@ def import_sessions(tiers: Tiers, sessions: Sequence[SessionSnapshot], *, source
     """
     if not sessions:
         return set()
-    alias = tiers.database.alias
-    with transaction.atomic(using=alias):
+    with tiers.database.transaction():
         inserted = _insert(tiers, sessions, source)
         new = [session for session in sessions if session.id in inserted]
         session_imported.send(sender=UnifiedSession, sessions=new)
@@ -73,7 +72,7 @@ def replace_imported(
     change = Change(
         kind="session_reimported", actor=f"import:{source}", at=now, data={"source": source}
     )
-    with transaction.atomic(using=tiers.database.alias):
+    with tiers.database.transaction():
         if not tiers.database.compare_and_set(if_version, after, change, names):
             return None
         session_imported.send(sender=UnifiedSession, sessions=[after])

@@ -82,12 +82,11 @@ def inspect_session(tiers: Tiers, session_id: str, *, shows_pii: bool = False) -
     if stored is None:
         raise SessionNotFoundError
     row = tiers.database.row(session_id)
-    seen = (stored.last_seen_at, touches.pending_touch(tiers, session_id))
     return Inspection(
         id=session_id,
         session=None if row is None else _fields(row.copy.session, shows_pii=shows_pii),
         holds=stored.holds,
-        last_seen_at=max((moment for moment in seen if moment is not None), default=None),
+        last_seen_at=touches.last_seen(tiers, session_id, stored.last_seen_at),
         deleted_at=stored.deleted_at,
         events=tuple(
             SessionEvent.objects.using(alias).filter(session_id=session_id).order_by("seq")

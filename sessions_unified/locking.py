@@ -52,8 +52,7 @@ class LockedSession:
             raise SessionExpiredError(session=session)
         if self.holds and session.status != COMPLETED:
             return
-        pending = touches.pending_touch(self._tiers, session.id)
-        seen = max(filter(None, (pending, self._row.last_seen_at)), default=None)
+        seen = touches.last_seen(self._tiers, session.id, self._row.last_seen_at)
         if self._tiers.clock.now() < expiry.effective_deadline(session, seen):
             return
         if session.status == COMPLETED or not session.is_paid:

@@ -1,4 +1,8 @@
-"""After a commit: tell the caches. Whatever fails here is repaired by the bound on age."""
+"""After a commit: tell the caches. Whatever fails here is repaired by the bound on age.
+
+Redis first: a reader that fills L1 in between may have found Redis' older copy, and L1's turn then
+ends that too. So whoever has written reads their own write.
+"""
 
 from __future__ import annotations
 
@@ -17,28 +21,28 @@ logger = logging.getLogger(__name__)
 
 def publish_copy(tiers: Tiers, copy: Copy) -> bool:
     """Put a committed copy into the caches; return whether all of them took notice."""
-    if tiers.memory is not None:
-        tiers.memory.put(copy)
-    if tiers.redis is None:
-        return True
     try:
-        tiers.redis.put(copy)
+        if tiers.redis is not None:
+            tiers.redis.put(copy)
     except TierUnavailableError as exc:
         logger.warning("A put to Redis was lost: %s", exc)
         return False
+    finally:
+        if tiers.memory is not None:
+            tiers.memory.put(copy)
     return True
 
 
 def publish_gone(tiers: Tiers, versions: Mapping[str, int]) -> bool:
     """Drop sessions (id → version) from the caches; return whether all of them took notice."""
-    for session_id, version in versions.items():
-        if tiers.memory is not None:
-            tiers.memory.delete(session_id, version)
-    if tiers.redis is None or not versions:
-        return True
     try:
-        tiers.redis.delete_many(versions)
+        if tiers.redis is not None and versions:
+            tiers.redis.delete_many(versions)
     except TierUnavailableError as exc:
         logger.warning("Redis could not be told of %d changes: %s", len(versions), exc)
         return False
+    finally:
+        if tiers.memory is not None:
+            for session_id, version in versions.items():
+                tiers.memory.delete(session_id, version)
     return True

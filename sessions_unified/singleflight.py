@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from sessions_unified.exceptions import SessionsUnifiedError
@@ -46,7 +46,8 @@ class SingleFlight(Generic[Value]):
         try:
             value = load()
         except BaseException as exc:
-            flight.set_exception(exc)
+            # An interrupt is the leader's alone.
+            flight.set_exception(exc if isinstance(exc, Exception) else CancelledError())
             raise
         else:
             flight.set_result(value)

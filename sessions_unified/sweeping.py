@@ -49,15 +49,23 @@ def due_condition(conf: Conf) -> tuple[str, dict[str, Any]]:
 
 
 def expire_due(
-    tiers: Tiers, *, batch_size: int = 500, only: Iterable[str] | None = None, actor: str = "system"
+    tiers: Tiers,
+    *,
+    batch_size: int = 500,
+    only: Iterable[str] | None = None,
+    actor: str = "system",
+    now: datetime | None = None,
 ) -> int:
     """Settle one batch of sessions past their end; return how many.
+
+    ``now`` is for who has flushed the touches: the time before the flush, so that no touch that
+    counts is still pending.
 
     Rows that another cleaner or a shopper has locked are left to the next batch; with ``only``
     (ids) they are waited for. Two cleaners at once never settle the same session.
     """
     conf, end = get_conf(), get_flow().end
-    now = tiers.clock.now()
+    now = now or tiers.clock.now()
     condition, params = due_condition(conf)
     params |= {
         "now": now,
@@ -158,7 +166,7 @@ def drop_old_events(tiers: Tiers, *, batch_size: int = 5000) -> int:
         )
     """
     alias = tiers.database.alias
-    with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
+    with tiers.database.transaction(), connections[alias].cursor() as cursor:
         # The log's trigger refuses every other DELETE (migration 0002).
         cursor.execute("SET LOCAL sessions_unified.purging = 'on'")
         cursor.execute(sql, {"before": before, "batch": batch_size})
@@ -168,7 +176,7 @@ def drop_old_events(tiers: Tiers, *, batch_size: int = 5000) -> int:
 
 def _run_batch(tiers: Tiers, sql: str, params: dict[str, Any], *, deleted: bool = False) -> int:
     alias = tiers.database.alias
-    with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
+    with tiers.database.transaction(), connections[alias].cursor() as cursor:
         cursor.execute(sql, params)
         changed = dict(cursor.fetchall())
         if deleted and changed:

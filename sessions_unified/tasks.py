@@ -30,8 +30,13 @@ def _run_batches(batch: Callable[[], int], batch_size: int) -> int:
 def expire_due_sessions(batch_size: int = 500) -> int:
     """Settle the sessions past their end, pending touches counted; return how many."""
     tiers = get_tiers()
-    touches.flush_touches(tiers)
-    return _run_batches(lambda: sweeping.expire_due(tiers, batch_size=batch_size), batch_size)
+
+    def settle() -> int:
+        now = tiers.clock.now()
+        touches.flush_touches(tiers)
+        return sweeping.expire_due(tiers, batch_size=batch_size, now=now)
+
+    return _run_batches(settle, batch_size)
 
 
 @shared_task(name="sessions_unified.flush_pending_touches", ignore_result=True)

@@ -55,6 +55,12 @@ def pending_touch(tiers: Tiers, session_id: str) -> datetime | None:
     return None if score is None else datetime.fromtimestamp(score, UTC)
 
 
+def last_seen(tiers: Tiers, session_id: str, stored: datetime | None) -> datetime | None:
+    """Return the later of ``stored`` (the row's ``last_seen_at``) and the pending touch."""
+    seen = (stored, pending_touch(tiers, session_id))
+    return max((moment for moment in seen if moment is not None), default=None)
+
+
 def flush_touches(tiers: Tiers, *, batch_size: int = 1000) -> int:
     """Write the pending touches to the database; return how many.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -98,10 +98,18 @@ def _build_redis(conf: Conf, clock: Clock) -> RedisTier | None:
     )
 
 
-@cache
+_built: Tiers | None = None
+_building = threading.Lock()
+
+
 def get_tiers() -> Tiers:
-    """Return this process's tiers."""
-    return build_tiers(get_conf(), get_clock())
+    """Return this process's tiers: one L1, however many threads ask first."""
+    global _built  # noqa: PLW0603
+    tiers = _built
+    if tiers is None:
+        with _building:
+            tiers = _built = _built or build_tiers(get_conf(), get_clock())
+    return tiers
 
 
 def _forget(*, setting: str, **_: object) -> None:
@@ -111,13 +119,17 @@ def _forget(*, setting: str, **_: object) -> None:
 
 def reset_tiers() -> None:
     """Drop this process's tiers: the next use builds them again."""
-    if get_tiers.cache_info().currsize:
-        channel = get_tiers().channel
-        if channel is not None:
-            channel.stop()
-    get_tiers.cache_clear()
+    global _built
+    tiers, _built = _built, None
+    if tiers is not None and tiers.channel is not None:
+        tiers.channel.stop()
+
+
+def _start_afresh() -> None:
+    global _built, _building
+    _built, _building = None, threading.Lock()
 
 
 setting_changed.connect(_forget, dispatch_uid="sessions_unified.tiers")
 # A child inherits copies but not the thread that invalidates them.
-os.register_at_fork(after_in_child=get_tiers.cache_clear)
+os.register_at_fork(after_in_child=_start_afresh)

@@ -24,7 +24,9 @@ class InvalidationChannel:
 
     Every heartbeat it publishes a ping of its own and waits for it on its subscription: what was
     published before the ping has then arrived too. Silence for the timeout, or any error, means
-    that messages may have been missed: L1 is emptied, and bypassed until a ping returns.
+    that messages may have been missed: L1 is emptied, and bypassed until a ping returns. So does
+    the beginning of a subscription, the client's own reconnection too: a load that began before
+    it may have missed its message, so its lease goes.
     """
 
     def __init__(
@@ -74,6 +76,8 @@ class InvalidationChannel:
                 self._listen()
             except (redis.RedisError, OSError) as exc:
                 logger.warning("The invalidation channel was cut: %s", type(exc).__name__)
+            except Exception:  # without this thread L1 would be bypassed for good
+                logger.exception("The invalidation channel failed")
             self._gap()
             self._stop.wait(self._heartbeat)
 
@@ -90,6 +94,8 @@ class InvalidationChannel:
                 message = subscription.get_message(timeout=_POLL_SECONDS)
                 if message is not None and message["type"] == "message":
                     self._receive(message)
+                elif message is not None:  # subscribed, or subscribed again
+                    self._gap()
                 if self._proven_at is not None and now - self._proven_at > self._timeout:
                     self._gap()
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection, transaction
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from sessions_unified.exceptions import (
     InvalidChangeError,
@@ -26,6 +29,7 @@ from tests.managing import ORDER, events, paid, wait_for, warm
 
 if TYPE_CHECKING:
     import redis
+    from pytest_django.fixtures import SettingsWrapper
 
     from tests.managing import MakeTiers
 
@@ -78,6 +82,14 @@ def test_many_sessions_are_read_at_once(manager: UnifiedSessionManager) -> None:
     found = manager.get_sessions([second.id, first.id, third.id, "ws_a_b", first.id])
 
     assert found == {first.id: first, second.id: second}
+
+
+@pytest.mark.parametrize("amount", ["NaN", "Infinity", "1e30", "1e15"])
+def test_an_amount_that_is_none_is_refused(manager: UnifiedSessionManager, amount: str) -> None:
+    with pytest.raises(InvalidChangeError) as caught:
+        manager.create_session(amount=Decimal(amount))
+
+    assert caught.value.field == "amount"
 
 
 # Update
@@ -133,6 +145,17 @@ def test_a_bad_change_names_its_field(
         manager.update_session(created.id, changes)
 
     assert caught.value.field == field
+
+
+def test_an_amount_has_the_decimals_of_a_currency_that_changes_alone(
+    manager: UnifiedSessionManager,
+) -> None:
+    created = manager.create_session(**ORDER | {"amount": Decimal("25.50")})
+
+    updated = manager.update_session(created.id, {"currency": "JPY"})
+
+    assert updated.amount == 26
+    assert manager.get_session(created.id, fresh=True) == updated
 
 
 def test_if_version_lets_only_that_version_change(
@@ -254,6 +277,35 @@ def test_a_write_in_one_process_is_dropped_from_the_others_l1(
     wait_for(lambda: other.get_session(created.id) == updated, seconds=2)
 
 
+@pytest.mark.parametrize("method", ["put", "delete_many"])
+def test_a_reader_between_the_commit_and_redis_hides_no_write_from_its_writer(
+    manager: UnifiedSessionManager, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    tiers = manager._tiers
+    assert tiers.redis is not None
+    assert tiers.memory is not None
+    created = manager.create_session(**ORDER)
+    manager.get_session(created.id)
+    tiers.memory.clear()
+    tiers.redis.channel = "nobody-listens"  # this process' own message would help a moment later
+    tell_redis = getattr(tiers.redis, method)
+
+    def read_and_tell_redis(what: Any) -> None:
+        UnifiedSessionManager(tiers=tiers).get_session(created.id)  # Redis' older copy fills L1
+        tell_redis(what)
+
+    monkeypatch.setattr(tiers.redis, method, read_and_tell_redis)
+
+    if method == "put":
+        with transaction.atomic():  # so that the update's own read leaves nothing in L1
+            updated = manager.update_session(created.id, {"email": "bo@example.org"})
+        assert manager.get_session(created.id) == updated
+    else:
+        manager.delete_session(created.id)
+        with pytest.raises(SessionNotFoundError):
+            manager.get_session(created.id)
+
+
 def test_r06_a_cut_channel_empties_and_bypasses_l1(
     make_tiers: MakeTiers, manager: UnifiedSessionManager, redis_client: redis.Redis
 ) -> None:
@@ -270,6 +322,64 @@ def test_r06_a_cut_channel_empties_and_bypasses_l1(
     wait_for(lambda: len(memory) == 0)
 
     assert manager.get_session(created.id) == created
+
+
+def test_r06_a_load_that_began_before_the_subscription_is_not_kept(
+    make_tiers: MakeTiers, redis_client: redis.Redis
+) -> None:
+    tiers = make_tiers(HEARTBEAT_SECONDS=0.5)
+    manager = warm(UnifiedSessionManager(tiers=tiers))
+    created = manager.create_session(**ORDER)
+    memory, channel = tiers.memory, tiers.channel
+    assert memory is not None
+    assert channel is not None
+    redis_client.client_kill_filter(_type="pubsub")
+    wait_for(lambda: not channel.is_alive())
+
+    lease = memory.read(created.id).lease or ""
+    copy = tiers.database.peek(created.id)
+    # Here another process commits a version, and publishes it to nobody.
+    wait_for(channel.is_alive)
+
+    assert copy is not None
+    assert not memory.fill(copy, lease)
+
+
+def test_r06_a_client_that_reconnects_by_itself_empties_l1(
+    make_tiers: MakeTiers, redis_client: redis.Redis, settings: SettingsWrapper
+) -> None:
+    # redis-py's own default: it retries, and subscribes again, without a word.
+    pool = {"max_connections": 64, "retry": Retry(NoBackoff(), 3)}
+    chosen = settings.CACHES["default"]
+    options = chosen["OPTIONS"] | {"CONNECTION_POOL_KWARGS": pool}
+    # The address too, for django-redis keeps one pool an address.
+    location = f"{chosen['LOCATION']}?client_name=retries"
+    settings.CACHES = {"default": chosen | {"OPTIONS": options, "LOCATION": location}}
+    manager = warm(UnifiedSessionManager(tiers=make_tiers()))
+    created = manager.create_session(**ORDER)
+    manager.get_session(created.id)
+    memory = manager._tiers.memory
+    assert memory is not None
+    assert len(memory) == 1
+
+    redis_client.client_kill_filter(_type="pubsub")
+
+    wait_for(lambda: len(memory) == 0, seconds=5)
+
+
+def test_a_message_that_nobody_understands_does_not_end_the_channel(
+    make_tiers: MakeTiers, manager: UnifiedSessionManager, redis_client: redis.Redis
+) -> None:
+    memory, channel = manager._tiers.memory, manager._tiers.channel
+    assert memory is not None
+    assert channel is not None
+    created = manager.create_session(**ORDER)
+    manager.get_session(created.id)
+
+    redis_client.publish(channel._redis.channel, b"\xff no version")
+
+    wait_for(lambda: len(memory) == 0)
+    warm(manager)
 
 
 def test_r05_no_answer_is_older_than_the_bound(make_tiers: MakeTiers) -> None:
@@ -400,6 +510,28 @@ def test_a_touch_slides_the_idle_limit_without_a_version(make_tiers: MakeTiers) 
 
     assert seen == session
     assert manager.get_session(session.id).status == "completed"
+
+
+def test_validation_judges_an_end_as_reads_do(make_tiers: MakeTiers) -> None:
+    clock = FrozenClock()
+    manager = UnifiedSessionManager(tiers=make_tiers(clock=clock))
+    touched = manager.create_session(**ORDER)
+    for move in (
+        {"status": "processing", "current_step": step} for step in ("processing", "upsell-1")
+    ):
+        manager.update_session(touched.id, move)
+    bought = paid(manager, manager.create_session(**ORDER))
+    clock.advance(minutes=20)
+    manager.touch_session(touched.id)
+    clock.advance(minutes=20)
+
+    alive = [manager.validate_session(each.id).is_expired for each in (touched, bought)]
+    read = [manager.get_session(each.id).status for each in (touched, bought)]
+    clock.advance(minutes=10)
+
+    assert alive == [False, False]
+    assert read == ["processing", "completed"]
+    assert manager.validate_session(touched.id).is_expired
 
 
 def test_an_extension_moves_the_end_and_never_past_the_absolute_limit(

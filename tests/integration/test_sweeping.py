@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sessions_unified import expiry, sweeping, touches
+from sessions_unified import expiry, sweeping, tasks, touches
+from sessions_unified.exceptions import DatabaseUnavailableError
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import SessionEvent, UnifiedSession
 from sessions_unified.testing import FrozenClock
@@ -18,8 +20,6 @@ from sessions_unified.tiers import build_tiers
 from tests.managing import ORDER, events, paid
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.managing import MakeTiers
 
 
@@ -236,3 +236,61 @@ def test_touches_of_an_earlier_time_lower_nothing(make_tiers: MakeTiers) -> None
     tiers.database.raise_last_seen({created.id: clock.now() - timedelta(hours=1)})
 
     assert UnifiedSession.objects.get(pk=created.id).last_seen_at == clock.now()
+
+
+def test_a_touch_that_comes_between_two_batches_counts(
+    make_tiers: MakeTiers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FrozenClock()
+    tiers = make_tiers(clock=clock)
+    manager = UnifiedSessionManager(tiers=tiers)
+    gone = paid(manager, manager.create_session(**ORDER))
+    clock.advance(minutes=1)
+    here = paid(manager, manager.create_session(**ORDER))
+    clock.advance(minutes=29)
+    expire_due = sweeping.expire_due
+
+    def be_seen_after_the_first_batch(*args: Any, **kwargs: Any) -> int:
+        settled = expire_due(*args, **kwargs)
+        manager.touch_session(here.id)
+        clock.advance(minutes=2)
+        return settled
+
+    monkeypatch.setattr(tasks, "get_tiers", lambda: tiers)
+    monkeypatch.setattr(sweeping, "expire_due", be_seen_after_the_first_batch)
+
+    assert tasks.expire_due_sessions(batch_size=1) == 1
+    assert events(gone.id)[-1][1] == "session_completed"
+    assert events(here.id)[-1][1] == "session_updated"
+
+
+def test_a_database_that_does_not_answer_while_settling_is_one_error(
+    make_tiers: MakeTiers,
+) -> None:
+    clock = FrozenClock()
+    manager = UnifiedSessionManager(tiers=make_tiers(clock=clock))
+    created = manager.create_session(**ORDER)
+    clock.advance(days=2)
+    locked, done = threading.Event(), threading.Event()
+
+    def hold_the_row() -> None:
+        try:
+            with transaction.atomic():
+                UnifiedSession.objects.select_for_update().get(pk=created.id)
+                locked.set()
+                done.wait(10)
+        finally:
+            connection.close()
+
+    holder = threading.Thread(target=hold_the_row)
+    holder.start()
+    try:
+        assert locked.wait(10)
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '50ms'")
+        with pytest.raises(DatabaseUnavailableError):
+            manager.get_session(created.id)
+    finally:
+        done.set()
+        holder.join()
+        connection.close()

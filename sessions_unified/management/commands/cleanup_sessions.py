@@ -73,7 +73,7 @@ class Command(BaseCommand):
             "Settling",
             due,
             batch_size,
-            lambda: sweeping.expire_due(tiers, batch_size=batch_size, actor=ACTOR),
+            lambda: self.settle(tiers, batch_size),
         )
         purged = 0
         if purgeable:
@@ -84,6 +84,12 @@ class Command(BaseCommand):
                 lambda: sweeping.purge_finished(tiers, batch_size=batch_size, actor=ACTOR),
             )
         self.stdout.write(f"Settled {settled:,} and purged {purged:,} sessions.")
+
+    def settle(self, tiers: Tiers, batch_size: int) -> int:
+        """Settle one batch, by the touches until now."""
+        now = tiers.clock.now()
+        self.flush(tiers)
+        return sweeping.expire_due(tiers, batch_size=batch_size, actor=ACTOR, now=now)
 
     def run(self, title: str, total: int, batch_size: int, batch: Callable[[], int]) -> int:
         """Repeat ``batch`` until it finds less than it could take; return the total done."""

@@ -65,3 +65,22 @@ def test_an_error_that_is_an_answer_is_shared() -> None:
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(call, range(4))) == ["none"] * 4
     assert len(loads) == 1
+
+
+def test_an_interrupt_of_the_leader_is_not_its_followers() -> None:
+    flights: SingleFlight[int] = SingleFlight(patience_seconds=5)
+    waiting = threading.Event()
+
+    def be_stopped() -> int:
+        waiting.wait(5)
+        raise SystemExit
+
+    with ThreadPoolExecutor(2) as pool:
+        leader = pool.submit(flights.do, "k", be_stopped)
+        follower = pool.submit(flights.do, "k", lambda: 7)
+        time.sleep(0.05)
+        waiting.set()
+
+        assert follower.result(5) == 7
+        with pytest.raises(SystemExit):
+            leader.result(5)
