@@ -30,6 +30,8 @@ def import_sessions(tiers: Tiers, sessions: Sequence[SessionSnapshot], *, source
     """
     if not sessions:
         return set()
+    # A source that lists an id twice: the first counts, for the row and for the receivers alike.
+    sessions = list({session.id: session for session in reversed(sessions)}.values())
     with tiers.database.transaction():
         inserted = _insert(tiers, sessions, source)
         new = [session for session in sessions if session.id in inserted]
