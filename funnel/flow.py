@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from funnel.catalog import CURRENCY, Offer, offers_at
-from sessions_unified.flow import COMPLETED, EXPIRED, FAILED, PROCESSING, get_flow
+from sessions_unified.flow import COMPLETED, EXPIRED, FAILED, PENDING, PROCESSING, get_flow
 
 if TYPE_CHECKING:
     from sessions_unified.snapshot import SessionSnapshot
@@ -68,6 +68,17 @@ def step_after(step: str) -> dict[str, str]:
     return {"status": after.status, "current_step": after.step}
 
 
+def is_payment_open(session: SessionSnapshot) -> bool:
+    """Tell whether the outcome of the order's payment is still to come.
+
+    An imported session may say so by its status or by its step alone.
+    """
+    if session.is_paid:
+        return False
+    is_at_payment = session.status == PENDING and session.current_step == "processing"
+    return session.status == PROCESSING or is_at_payment
+
+
 def next_for(session: SessionSnapshot) -> Next:
     """Return what the shopper of this session sees now."""
     return Next(
@@ -84,7 +95,7 @@ def _page(session: SessionSnapshot) -> str:
         step = get_flow().end.step
     elif not session.is_paid:
         # Past the checkout without a known payment: no page may ask for one, or claim one.
-        if session.status == PROCESSING:
+        if is_payment_open(session):
             step = "processing"
         elif session.status in {EXPIRED, FAILED} or step != get_flow().start.step:
             return START_AGAIN

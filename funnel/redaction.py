@@ -12,8 +12,9 @@ _LINK: Final = re.compile(r"/s/[^\s/?]+")
 
 
 def redact_links(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
-    """Replace the secret in a logged request line; a structlog processor."""
-    request = event.get("request")
-    if isinstance(request, str):
-        event["request"] = _LINK.sub("/s/[redacted]", request)
+    """Replace the secret in a logged request line or message; a structlog processor."""
+    for field in ("request", "event"):
+        text = event.get(field)
+        if isinstance(text, str):
+            event[field] = _LINK.sub("/s/[redacted]", text)
     return event

@@ -211,9 +211,11 @@ CELERY_BEAT_SCHEDULE = {
     "forget-keys": {"task": "funnel.forget_idempotency_keys", "schedule": crontab(minute="47")},
 }
 
-# What other libraries log by the standard library is given the same fields.
+# What other libraries log by the standard library is given the same fields. Django names the path
+# of every request that it answers with an error.
 _FOREIGN_LOGS = [
     structlog.contextvars.merge_contextvars,
+    redact_links,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),

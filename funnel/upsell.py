@@ -15,6 +15,7 @@ from funnel.exceptions import (
 from funnel.payments import charging, idempotency, replies
 from funnel.payments.charging import Operation
 from funnel.payments.models import CHECKOUT, ChargeAttempt, upsell_purpose
+from sessions_unified.clock import get_clock
 from sessions_unified.flow import COMPLETED, get_flow
 
 if TYPE_CHECKING:
@@ -98,7 +99,10 @@ def _stored_card(session: SessionSnapshot) -> str:
 
 
 def _decline(locked: LockedSession, operation: Operation, offer: Offer) -> Reply:
-    """Note the refusal. A shopper may leave a step whose charge is unknown, not one in flight."""
+    """Note the refusal. A shopper may leave a step whose charge is unknown, not one in flight.
+
+    One whose process died is in flight until its lease ends.
+    """
     session = locked.session
     _refuse_while_claimed(session.id, offer.step)
     if _is_behind(session, offer):
@@ -112,7 +116,10 @@ def _decline(locked: LockedSession, operation: Operation, offer: Offer) -> Reply
 
 def _refuse_while_claimed(session_id: str, step: str) -> None:
     claimed = ChargeAttempt.objects.filter(
-        session_id=session_id, step=step, state=ChargeAttempt.State.CLAIMED
+        session_id=session_id,
+        step=step,
+        state=ChargeAttempt.State.CLAIMED,
+        lease_until__gt=get_clock().now(),
     )
     if claimed.exists():
         raise ChargeInFlightError

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import IntegrityError, InterfaceError, OperationalError, close_old_connections
 
 from funnel.conf import get_conf
 from funnel.exceptions import ChargeInFlightError, OutcomeUnsettledError
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _T2_ATTEMPTS: Final = 4
+# Another T2 may have written the same transaction a moment before: the next try sees it.
+_T2_FAILURES: Final = (DatabaseUnavailableError, OperationalError, InterfaceError, IntegrityError)
 
 State = ChargeAttempt.State
 
@@ -150,7 +152,7 @@ def charge(
     for number in range(1, _T2_ATTEMPTS + 1):
         try:
             return settle(manager, attempt.pk, receipt)
-        except (DatabaseUnavailableError, OperationalError, InterfaceError) as exc:
+        except _T2_FAILURES as exc:
             # The receipt is in hand: settle again with it, never send again.
             if number == _T2_ATTEMPTS:
                 raise OutcomeUnsettledError from exc

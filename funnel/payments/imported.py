@@ -1,8 +1,8 @@
 """What another shop system charged, as attempts of the gateway ``imported``.
 
 An imported shopper is never charged for what is paid: a transaction becomes a succeeded attempt of
-the order, each accepted upsell one of its own; a session at ``processing`` without a transaction
-may have been charged, so it becomes ``needs_review`` and is held until a person decides.
+the order, each accepted upsell one of its own; a session whose payment was under way may have been
+charged, so that becomes ``needs_review`` and the session is held until a person decides.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 from django.db.models import F
 
+from funnel import flow
 from funnel.catalog import OFFERS
 from funnel.payments.models import CHECKOUT, ChargeAttempt, upsell_purpose
 from sessions_unified.clock import get_clock
-from sessions_unified.flow import PROCESSING
 from sessions_unified.models import UnifiedSession
 
 if TYPE_CHECKING:
@@ -29,7 +29,10 @@ State = ChargeAttempt.State
 
 
 def record_imported(sessions: Sequence[SessionSnapshot]) -> None:
-    """Write the attempts of a batch; inside the import's transaction. Repeating adds nothing."""
+    """Write the attempts of a batch; inside the import's transaction. Repeating adds nothing.
+
+    What an attempt of this shop has paid, or may have, is not written beside it.
+    """
     wanted = {
         attempt.gateway_order_id: attempt
         for session in sessions
@@ -41,17 +44,27 @@ def record_imported(sessions: Sequence[SessionSnapshot]) -> None:
             gateway=GATEWAY, gateway_order_id__in=wanted
         )
     }
-    new = [attempt for order_id, attempt in wanted.items() if order_id not in known]
+    taken = set(
+        ChargeAttempt.objects.filter(
+            session_id__in={session.id for session in sessions}, state__in=ChargeAttempt.BLOCKING
+        ).values_list("session_id", "purpose")
+    )
+    new = [
+        attempt
+        for order_id, attempt in wanted.items()
+        if order_id not in known and (attempt.session_id, attempt.purpose) not in taken
+    ]
     _keep_transactions_unique(new)
     ChargeAttempt.objects.bulk_create(new)
     _change_holds(Counter(a.session_id for a in new if a.is_open), 1)
     _settle_reviewed(wanted, known)
+    _follow_cards(wanted, known)
 
 
 def _attempts(session: SessionSnapshot, now: datetime) -> Iterator[ChargeAttempt]:
     if session.is_paid:
         yield _attempt(session, CHECKOUT, "processing", State.SUCCEEDED, now)
-    elif session.status == PROCESSING:
+    elif flow.is_payment_open(session):
         yield _attempt(session, CHECKOUT, "processing", State.NEEDS_REVIEW, now)
     for offer_id in session.upsells.accepted:
         offer = OFFERS.get(offer_id)
@@ -111,6 +124,14 @@ def _settle_reviewed(wanted: dict[str, ChargeAttempt], known: dict[str, ChargeAt
         attempt.settled_at = fresh.settled_at
         attempt.save()
         _change_holds(Counter([attempt.session_id]), -1)
+
+
+def _follow_cards(wanted: dict[str, ChargeAttempt], known: dict[str, ChargeAttempt]) -> None:
+    """Take over the stored card that a later import brings: extras are charged to it."""
+    for order_id, attempt in known.items():
+        if attempt.vault_id != wanted[order_id].vault_id:
+            attempt.vault_id = wanted[order_id].vault_id
+            attempt.save(update_fields=["vault_id"])
 
 
 def _change_holds(counts: Counter[str], sign: int) -> None:

@@ -6,6 +6,7 @@ step, the event and the stored answer together.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -50,7 +51,7 @@ def _keep_orphan(attempt_id: int, receipt: Receipt) -> None:
     with transaction.atomic():
         attempt = ChargeAttempt.objects.select_for_update().get(pk=attempt_id)
         if receipt.outcome is Outcome.SUCCEEDED and attempt.state in _REFUSED:
-            _record(attempt, State.SURPLUS, receipt)
+            _record(attempt, State.SURPLUS, _of_this(attempt, receipt))
 
 
 def _settle(manager: UnifiedSessionManager, attempt_id: int, receipt: Receipt) -> Reply:
@@ -58,6 +59,7 @@ def _settle(manager: UnifiedSessionManager, attempt_id: int, receipt: Receipt) -
     with manager.lock_session(session_id, allow_expired=True, durable=True) as locked:
         attempt = ChargeAttempt.objects.select_for_update().get(pk=attempt_id)
         was_open = attempt.is_open
+        receipt = _of_this(attempt, receipt)
         state = _state_after(attempt, receipt)
         if state == attempt.state:
             return replies.of_settled(locked.session, attempt)
@@ -75,6 +77,18 @@ def _settle(manager: UnifiedSessionManager, attempt_id: int, receipt: Receipt) -
         reply = replies.of_settled(locked.session, attempt)
         idempotency.answer(attempt, None if attempt.is_open else reply)
         return reply
+
+
+def _of_this(attempt: ChargeAttempt, receipt: Receipt) -> Receipt:
+    """Return the receipt; one of a transaction that another attempt has names none any more."""
+    same = ChargeAttempt.objects.filter(
+        gateway=attempt.gateway, transaction_id=receipt.transaction_id
+    ).exclude(pk=attempt.pk)
+    if receipt.transaction_id is None or not same.exists():
+        return receipt
+    response = {**receipt.response, "sharedTransactionId": receipt.transaction_id}
+    reason = "Another attempt has this transaction"
+    return replace(receipt, transaction_id=None, reason=reason, response=response)
 
 
 def _state_after(attempt: ChargeAttempt, receipt: Receipt) -> str:
@@ -175,12 +189,32 @@ def _take_upsell(locked: LockedSession, attempt: ChargeAttempt) -> None:
 
 def _take_refusal(locked: LockedSession, attempt: ChargeAttempt) -> None:
     session = locked.session
+    surplus = ChargeAttempt.objects.select_for_update().filter(
+        session_id=attempt.session_id, purpose=attempt.purpose, state=State.SURPLUS
+    )
+    late = surplus.order_by("pk").first()
     changes: dict[str, Any] = {"payment_token": None}
-    if attempt.purpose == CHECKOUT and session.current_step == attempt.step:
+    if late is None and attempt.purpose == CHECKOUT and session.current_step == attempt.step:
         start = get_flow().start
         changes |= {"status": start.status, "current_step": start.step}
     kind = "charge_declined" if attempt.purpose == CHECKOUT else "upsell_charge_declined"
     locked.update(changes, kind=kind, data=_facts(attempt), checks_flow=False)
+    if late is not None:
+        _review(locked, late)
+
+
+def _review(locked: LockedSession, late: ChargeAttempt) -> None:
+    """Let a person decide on a success that came while a later attempt was open, and was surplus.
+
+    Nothing else has paid, so it is not. It may be on its way back to the card already, so it does
+    not settle by itself either; meanwhile nothing is charged again.
+    """
+    late.state = State.NEEDS_REVIEW
+    late.settled_at = None
+    late.save()
+    locked.hold()
+    _note(locked, late)
+    idempotency.answer(late, None)
 
 
 def _note(locked: LockedSession, attempt: ChargeAttempt) -> None:

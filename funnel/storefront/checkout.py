@@ -28,6 +28,10 @@ _CHANGED: Final = (
     "Check the order and pay again."
 )
 _STALE: Final = "This page was out of date, so nothing was charged. Check it and pay again."
+_IN_DOUBT: Final = (
+    "We are still checking an earlier payment of this order, so nothing was charged now. "
+    "Come back later, or ask the shop."
+)
 _EMPTY: Final = "There is nothing to pay for in this order. Nothing was charged."
 _UNREADABLE: Final = "Something you typed cannot be stored. Nothing was charged. Check your data."
 _UNREACHABLE: Final = (
@@ -39,6 +43,7 @@ _UNREACHABLE: Final = (
 _REFUSALS: Final[dict[type[Exception], tuple[str, int]]] = {
     errors.IdempotencyKeyError: (_STALE, 409),
     errors.IdempotencyKeyReusedError: (_STALE, 409),
+    errors.ChargeInFlightError: (_IN_DOUBT, 409),
     errors.NothingToChargeError: (_EMPTY, 409),
     errors.OrderChangedError: (_CHANGED, 409),
     InvalidChangeError: (_UNREADABLE, 422),

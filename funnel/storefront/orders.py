@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from funnel.catalog import PRODUCTS
+from funnel.catalog import PRODUCTS, offers_at
 from sessions_unified.money import quantize
 
 if TYPE_CHECKING:
@@ -90,12 +90,14 @@ def _adjustment(session: SessionSnapshot) -> str | None:
 
 
 def fingerprint(session: SessionSnapshot) -> str:
-    """Return what tells this order, at this amount, from another.
+    """Return what tells this order, at this amount and with these offers, from another.
 
-    A form carries it, so that nobody pays for an order that another tab has changed meanwhile.
+    A form carries it, so that nobody pays for an order that another tab has changed meanwhile, or
+    for an extra whose price has changed since it was shown.
     """
     lines = [(product.id, product.quantity) for product in session.products]
-    text = repr((session.id, lines, session.amount, session.currency))
+    prices = [(offer.id, offer.price) for offer in offers_at(session.current_step)]
+    text = repr((session.id, lines, session.amount, session.currency, prices))
     return hashlib.blake2b(text.encode(), digest_size=_FINGERPRINT_BYTES).hexdigest()
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from funnel.payments.models import ChargeAttempt
+from sessions_unified.clock import get_clock
 
 State = ChargeAttempt.State
 
@@ -42,6 +43,8 @@ def waiting_at(session_id: str, step: str) -> Waiting | None:
     if attempt is None:
         return None
     state = State(attempt.state)
+    if state == State.CLAIMED and attempt.lease_until <= get_clock().now():
+        state = State.UNKNOWN  # its process died, or will learn the answer too late to wait for
     return Waiting(
         offer_id=attempt.purpose.partition(":")[2] or None,
         refresh_seconds=_REFRESH_SECONDS[state],

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import connection
 
+from funnel.checkout import process_checkout
+from funnel.exceptions import ChargeInFlightError
 from funnel.payments.models import ChargeAttempt
 from legacy_adapters.database import DatabaseAdapter
 from legacy_adapters.migration.backfill import Report, backfill
@@ -105,6 +107,44 @@ class TestChangedInTheOldShopOnly:
         attempt = ChargeAttempt.objects.get()
         assert (attempt.state, attempt.transaction_id) == ("succeeded", "3029929089")
         assert (session().holds, session().current_step) == (0, "upsell-1")
+
+    def test_a_payment_that_was_under_way_by_the_step_alone_waits_for_a_person(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
+    ) -> None:
+        put(adapter.table, row(current_step="processing"))
+
+        backfill(adapter)
+
+        assert (ChargeAttempt.objects.get().state, session().holds) == ("needs_review", 1)
+        with pytest.raises(ChargeInFlightError):
+            process_checkout(manager, ID, key="pay", payment_token="tok_approve")
+
+    def test_the_card_that_it_stored_meanwhile_pays_for_extras_here(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
+    ) -> None:
+        put(adapter.table, paid_row(vault_id=None))
+        backfill(adapter)
+        put(adapter.table, paid_row())
+
+        backfill(adapter)
+
+        card = ChargeAttempt.objects.get().vault_id
+        assert card == manager.get_session(ID, fresh=True).vault_id == "117041394"
+
+    def test_what_was_paid_here_is_not_recorded_as_paid_there_too(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
+    ) -> None:
+        put(adapter.table, paid_row())
+        backfill(adapter)
+        # As if this shop had charged the order, and the old one had been told.
+        ChargeAttempt.objects.update(gateway="sandbox", gateway_order_id="fs-1")
+        put(adapter.table, paid_row(upsells_accepted=["upsell-1-serum"], current_step="upsell-2"))
+
+        report = backfill(adapter)
+
+        purposes = ChargeAttempt.objects.order_by("pk").values_list("gateway", "purpose")
+        assert counts(report)["imported"] == 1
+        assert list(purposes) == [("sandbox", "checkout"), ("imported", "upsell:upsell-1-serum")]
 
     def test_past_its_end_by_now_it_is_settled(self, adapter: DatabaseAdapter) -> None:
         put(adapter.table, row())

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from django.db import InterfaceError, OperationalError, connection, connections
+from django.db import IntegrityError, InterfaceError, OperationalError, connection, connections
 
 from funnel.exceptions import ChargeInFlightError, OutcomeUnsettledError
 from funnel.payments import settling
 from funnel.payments.gateway import Outcome, Receipt
 from funnel.payments.models import ChargeAttempt
+from funnel.payments.sandbox.models import SandboxCharge
 from sessions_unified import get_manager
 from sessions_unified.exceptions import (
     DatabaseUnavailableError,
@@ -206,6 +207,71 @@ def test_a_success_beside_an_open_attempt_is_surplus() -> None:
     learn(session_id)
 
     assert states(session_id) == [State.SURPLUS, State.UNKNOWN]
+    audit(session_id)
+
+
+def test_a_success_beside_an_open_attempt_is_not_forgotten_when_that_one_is_declined() -> None:
+    session_id = start()
+    pay(session_id, LOST, key="first")
+    settle(attempts(session_id)[0], Receipt(outcome=Outcome.DECLINED))
+    pay(session_id, "tok_timeout_uncharged", key="second")
+    learn(session_id)
+
+    settle(attempts(session_id)[1], Receipt(outcome=Outcome.DECLINED))
+
+    assert states(session_id) == [State.NEEDS_REVIEW, State.DECLINED]
+    assert position(session_id) == "processing/processing"
+    assert answers(session_id) == {"first": None, "second": 402}
+    with pytest.raises(ChargeInFlightError):
+        pay(session_id)
+    audit(session_id)
+    learn(session_id)
+    assert position(session_id) == "processing/upsell-1"
+    assert len(charges(session_id)) == 1
+    audit(session_id)
+
+
+def test_an_extra_charged_beside_an_open_attempt_is_not_charged_again() -> None:
+    session_id = paid("tok_approve_upsell_timeout_charged")
+    for number in (1, 2):
+        answer(session_id, "upsell-1-serum")
+        if number == 1:
+            settle(attempts(session_id)[1], Receipt(outcome=Outcome.DECLINED))
+    learn(session_id, 1)
+    SandboxCharge.objects.filter(order_id=attempts(session_id)[2].gateway_order_id).delete()
+
+    settle(attempts(session_id)[2], Receipt(outcome=Outcome.DECLINED))
+
+    assert states(session_id)[1:] == [State.NEEDS_REVIEW, State.DECLINED]
+    with pytest.raises(ChargeInFlightError):
+        answer(session_id, "upsell-1-serum")
+    audit(session_id)
+
+
+def test_an_answer_with_another_attempts_transaction_needs_review(
+    gateway: type[ScriptedGateway],
+) -> None:
+    before = session_of(paid()).transaction_id
+    session_id = start()
+    gateway.change = lambda receipt: msgspec_replace(receipt, transaction_id=before)
+
+    status = pay(session_id, key="k").status
+
+    (attempt,) = attempts(session_id)
+    assert (status, attempt.state, attempt.transaction_id) == (202, State.NEEDS_REVIEW, None)
+    assert attempt.response["sharedTransactionId"] == before
+    assert pay(session_id, key="k").status == 202
+    audit(session_id)
+
+
+def test_a_transaction_that_another_attempt_takes_a_moment_before_is_seen_by_the_next_try(
+    failing: Any, gateway: type[ScriptedGateway]
+) -> None:
+    session_id = start()
+    failing(IntegrityError, 1)
+
+    assert pay(session_id).status == 200
+    assert len(gateway.calls) == 1
     audit(session_id)
 
 

@@ -24,6 +24,8 @@ CLUB_AND_LAMP = ("upsell-2-subscription", "upsell-2-lamp")
     [
         ("pending", "checkout", False, "/checkout", ()),
         ("processing", "processing", False, "/processing", ()),
+        ("pending", "processing", False, "/processing", ()),
+        ("failed", "processing", False, START_AGAIN, ()),
         ("processing", "upsell-1", True, "/upsell-1", SERUM_AND_BUNDLE),
         ("processing", "upsell-2", True, "/upsell-2", CLUB_AND_LAMP),
         ("completed", "success", True, "/success", ()),

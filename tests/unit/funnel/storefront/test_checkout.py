@@ -264,3 +264,15 @@ def test_a_gateway_without_a_card_form_says_so(
 
     assert "cannot take payments at the moment" in page
     assert "Your card is charged once, now." in page
+
+
+def test_an_order_whose_earlier_payment_is_in_doubt_says_so(shopper: MakeShopper) -> None:
+    browser = shopper(status="processing", current_step="processing")
+    # The old shop has put the order back, and a person has yet to decide what it charged.
+    UnifiedSession.objects.update(status="pending", current_step="checkout")
+
+    answer = browser.pay()
+
+    assert answer.status_code == 409
+    assert "We are still checking an earlier payment of this order" in answer.content.decode()
+    assert SandboxCharge.objects.count() == 0

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
 
+from funnel.catalog import OFFERS
 from funnel.payments.models import ChargeAttempt
 from funnel.payments.sandbox.models import SandboxCharge
+from sessions_unified.clock import get_clock
 from sessions_unified.models import UnifiedSession
 
 if TYPE_CHECKING:
@@ -43,6 +47,20 @@ def test_accepting_charges_once_and_goes_on(browser: Shopper) -> None:
 
     assert (first["Location"], second["Location"]) == ("/upsell-2", "/success")
     assert SandboxCharge.objects.count() == 2
+
+
+def test_an_extra_whose_price_has_changed_is_shown_again_not_charged(
+    browser: Shopper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = browser.get("/upsell-1")
+    sent = {"key": "k", "order": page.context["fingerprint"], "offer": "upsell-1-serum"}
+    dearer = replace(OFFERS["upsell-1-serum"], price=Decimal("39.99"))
+    monkeypatch.setitem(OFFERS, "upsell-1-serum", dearer)
+
+    answer = browser.post("/upsell-1", sent | {"decision": "accept"})
+
+    assert answer["Location"] == "/upsell-1"
+    assert SandboxCharge.objects.count() == 0
 
 
 def test_sending_the_same_answer_again_changes_nothing(browser: Shopper) -> None:
@@ -141,6 +159,22 @@ def test_nobody_leaves_a_step_whose_charge_is_in_flight(shopper: MakeShopper) ->
     ChargeAttempt.objects.filter(purpose="upsell:upsell-1-serum").update(state=State.CLAIMED)
 
     assert browser.answer("/upsell-1", "decline")["Location"] == "/upsell-1"
+
+
+def test_a_step_whose_charges_process_died_may_be_left_when_its_lease_ends(
+    shopper: MakeShopper,
+) -> None:
+    browser = shopper()
+    browser.pay("tok_approve_upsell_timeout_charged")
+    browser.answer("/upsell-1", "accept", "upsell-1-serum")
+    ChargeAttempt.objects.filter(purpose="upsell:upsell-1-serum").update(
+        state=State.CLAIMED, lease_until=get_clock().now()
+    )
+
+    page = browser.get("/upsell-1").content.decode()
+
+    assert "Continue without waiting" in page
+    assert browser.answer("/upsell-1", "decline")["Location"] == "/upsell-2"
 
 
 def test_a_card_that_the_books_lack_is_said(browser: Shopper) -> None:

@@ -85,3 +85,11 @@ def test_a_yen_receipt_has_no_cents(shopper: MakeShopper) -> None:
     browser = shopper(**DONE, currency="JPY", amount=Decimal(2500))
 
     assert browser.get("/success").context["receipt"].total == "2,500 JPY"
+
+
+def test_what_is_not_known_to_be_paid_is_not_called_charged(shopper: MakeShopper) -> None:
+    paid = shopper(**DONE).get("/success").content.decode()
+    unpaid = shopper(status="completed", current_step="success").get("/success").content.decode()
+
+    assert "Total charged" in paid
+    assert "Total charged" not in unpaid
