@@ -76,9 +76,15 @@ def expire_due(
         "actor": actor,
         "only": None if only is None else list(only),
     }
-    ids = "AND id = ANY(%(only)s)" if only is not None else ""
-    skip = "" if only is not None else "SKIP LOCKED"
-    sql = f"""
+    sql = _settling_sql(condition, only=only is not None)
+    return _run_batch(tiers, sql, params)
+
+
+def _settling_sql(condition: str, *, only: bool) -> str:
+    """Return the one statement that settles a batch and logs it."""
+    ids = "AND id = ANY(%(only)s)" if only else ""
+    skip = "" if only else "SKIP LOCKED"
+    return f"""
         WITH due AS (
             SELECT id, status, current_step FROM {SESSIONS} WHERE {condition} {ids}
             ORDER BY expires_at LIMIT %(batch)s FOR UPDATE {skip}
@@ -107,7 +113,6 @@ def expire_due(
             FROM changed
         ) SELECT id, version FROM changed
     """
-    return _run_batch(tiers, sql, params)
 
 
 def count_due(tiers: Tiers) -> int:
