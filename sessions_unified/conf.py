@@ -24,15 +24,28 @@ class Conf:
         CACHE_ALIAS: the ``CACHES`` alias of a django-redis cache; another backend: no L2.
         KEY_PREFIX: what every Redis key and channel of ours begins with.
         L1_ENABLED: keep copies in this process, while its invalidation channel is alive.
-        L1_MAX_ENTRIES: how many copies at most; the least recently used goes first.
+        L1_MAX_ENTRIES: how many copies at most; one not used lately goes first.
+        L1_MAX_BYTES: how much memory the copies may take, by a close estimate.
         SINGLE_PROCESS: this deployment has one process, so L1 may serve without Redis.
         STALENESS_BOUND_SECONDS: no tier serves a copy older than this.
         LEASE_SECONDS: how long a cache miss may take to fill.
         HEARTBEAT_SECONDS: how often the invalidation channel proves that it is alive.
         HEARTBEAT_TIMEOUT_SECONDS: silence after which L1 is emptied and bypassed.
-        REDIS_BUDGET_MS: what one manager (one request) may spend waiting for Redis in total.
+        REDIS_BUDGET_MS: what one request may spend waiting for Redis in total; without a request,
+            one call of a manager.
+        REDIS_POOL_SIZE: Redis connections of one process at most.
+        DATABASE_BUDGET_SECONDS: what one request may spend waiting for the database in total,
+            where the connections are `sessions_unified.postgres.BudgetedConnection`.
+        PREPARED_STATEMENTS: prepare the hot statements on the server. Turn off behind a
+            transaction pooler that cannot keep them.
         BREAKER_FAILURES: consecutive failures that open the Redis breaker.
         BREAKER_RESET_SECONDS: how long it stays open before one probe is let through.
+        TOUCH_RESOLUTION_SECONDS: a process writes a session's touch once in this time at most.
+        RELAY_POLL_SECONDS: how often the relay looks for new events.
+        RELAY_BATCH_SIZE: events it hands on at once.
+        CLEANUP_BATCH_SIZE: sessions a cleaning transaction takes at most.
+        CLEANUP_BATCH_SECONDS: how long one should take; slower ones get smaller.
+        AUDIT_SAMPLE: sessions that the scheduled audit compares.
         ABSOLUTE_LIMIT_SECONDS: the longest life of an unfinished session from its creation.
         IDLE_LIMIT_SECONDS: step → idle limit; steps not named have none.
         RECEIPT_LIMIT_SECONDS: how long a completed session can be read.
@@ -60,14 +73,24 @@ class Conf:
     KEY_PREFIX: str = "su"
     L1_ENABLED: bool = True
     L1_MAX_ENTRIES: int = 10_000
+    L1_MAX_BYTES: int = 64 * 1024 * 1024
     SINGLE_PROCESS: bool = False
     STALENESS_BOUND_SECONDS: float = 60
     LEASE_SECONDS: float = 10
     HEARTBEAT_SECONDS: float = 1
     HEARTBEAT_TIMEOUT_SECONDS: float = 3
     REDIS_BUDGET_MS: float = 50
+    REDIS_POOL_SIZE: int = 64
+    DATABASE_BUDGET_SECONDS: float = 5
+    PREPARED_STATEMENTS: bool = True
     BREAKER_FAILURES: int = 3
     BREAKER_RESET_SECONDS: float = 5
+    TOUCH_RESOLUTION_SECONDS: float = 5
+    RELAY_POLL_SECONDS: float = 0.5
+    RELAY_BATCH_SIZE: int = 1000
+    CLEANUP_BATCH_SIZE: int = 5000
+    CLEANUP_BATCH_SECONDS: float = 0.25
+    AUDIT_SAMPLE: int = 1000
     ABSOLUTE_LIMIT_SECONDS: int = 24 * 3600
     IDLE_LIMIT_SECONDS: dict[str, int] = field(
         default_factory=lambda: {"upsell-1": 30 * 60, "upsell-2": 30 * 60}

@@ -121,10 +121,39 @@ class SessionEvent(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["session_id", "seq"], name="su_event_seq"),
         ]
-        indexes: ClassVar = [models.Index("xid", "position", name="su_event_order")]
+        indexes: ClassVar = [
+            models.Index("xid", "position", name="su_event_order"),
+            # The last event of a session that is gone: what `drop_old_events` looks for.
+            models.Index(
+                "at",
+                name="su_event_ended",
+                condition=models.Q(kind__in=["session_deleted", "session_purged"]),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.session_id} #{self.seq} {self.kind}"
+
+
+class LogCursor(models.Model):
+    """How far a consumer of the event log has come: all up to (``xid``, ``position``) is handled.
+
+    ``trail`` holds where it was a little earlier, newest last, as ``[time, xid, position]`` (time in
+    seconds since 1970): a consumer whose effects were lost goes back to one of them.
+    """
+
+    consumer = models.CharField(max_length=64, primary_key=True)
+    xid = Xid8Field(default=0)
+    position = models.BigIntegerField(default=0)
+    trail = models.JSONField(default=list)
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "cursor of the event log"
+        verbose_name_plural = "cursors of the event log"
+
+    def __str__(self) -> str:
+        return self.consumer
 
 
 class ServiceKey(models.Model):
