@@ -36,6 +36,8 @@ class Conf:
         REDIS_POOL_SIZE: Redis connections of one process at most.
         DATABASE_BUDGET_SECONDS: what one request may spend waiting for the database in total,
             where the connections are `sessions_unified.postgres.BudgetedConnection`.
+        WATCH_SECONDS: how often a process sets its clock and looks whether the database answers,
+            off the requests' path; 0: never.
         PREPARED_STATEMENTS: prepare the hot statements on the server. Turn off behind a
             transaction pooler that cannot keep them.
         BREAKER_FAILURES: consecutive failures that open the Redis breaker.
@@ -82,6 +84,7 @@ class Conf:
     REDIS_BUDGET_MS: float = 50
     REDIS_POOL_SIZE: int = 64
     DATABASE_BUDGET_SECONDS: float = 5
+    WATCH_SECONDS: float = 5
     PREPARED_STATEMENTS: bool = True
     BREAKER_FAILURES: int = 3
     BREAKER_RESET_SECONDS: float = 5

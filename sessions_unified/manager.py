@@ -12,8 +12,8 @@ The rules that everything here keeps:
    travels with the copy.
 4. After commit one put and one message drop older copies elsewhere. L1 serves only while its
    channel is proven alive.
-5. Redis has a time budget a manager (a request) and a breaker. Cache → database → a clear error; a
-   degraded answer says so (``degraded``).
+5. Redis has one time budget a request and a breaker, so has the database. Cache → database → a
+   clear error; a degraded answer says so (``degraded``).
 6. ``touch`` only raises ``last_seen_at``: no version, no event, flushed in batches; before a copy
    is called expired the pending touch and the row are read. Nothing else is ever deferred.
 7. One `Clock` gives the database's time; SQL takes ``now`` as a parameter.
@@ -30,6 +30,7 @@ from django.db import transaction
 from sessions_unified import changes as changing
 from sessions_unified import expiry, health, ids, touches
 from sessions_unified.asynchronous import AsyncTwins
+from sessions_unified.budget import Budget
 from sessions_unified.conf import get_conf
 from sessions_unified.exceptions import (
     InvalidChangeError,
@@ -80,12 +81,22 @@ class UnifiedSessionManager(AsyncTwins):
     ) -> None:
         self.endpoint = endpoint
         self.actor: str = getattr(request, "session_actor", "system")
-        self._tiers = tiers or get_tiers()
-        self._reader = TieredReader(self._tiers)
+        self._request: Any = request
+        budget = _budget(request)
+        self._tiers = (tiers or get_tiers()).within(budget)
+        self._reader = TieredReader(self._tiers, budget)
+        self._budget = budget
+        self._thread = self._tiers.database.thread
+        memory = self._tiers.memory
+        self._hit: Callable[[str], SessionSnapshot | None] = (
+            memory.hit if memory is not None else lambda _: None
+        )
 
     @property
     def degraded(self) -> set[str]:
-        """Why this manager's answers were degraded so far: ``redis`` and the like."""
+        """Why this manager's answers were degraded so far: ``redis``, ``database``."""
+        if self._tiers.database.breaker.is_open:
+            self._reader.degrade("database")
         return self._reader.degraded
 
     # Reads
@@ -101,7 +112,16 @@ class UnifiedSessionManager(AsyncTwins):
             DatabaseUnavailableError: no tier could answer.
 
         """
-        return self._reader.get(session_id, fresh=fresh)
+        if not fresh:
+            session = self._hit(session_id)
+            if session is not None and not self._thread.connection.in_atomic_block:
+                if self._request is not None:
+                    self._request.served_session = (session_id, "memory")
+                return session
+        session = self._reader.get(session_id, fresh=fresh)
+        if self._request is not None:
+            self._request.served_session = (session_id, self._reader.tier)
+        return session
 
     def get_sessions(self, session_ids: Iterable[str]) -> dict[str, SessionSnapshot]:
         """Return the sessions that exist and are alive, by id; one round trip a tier."""
@@ -223,7 +243,7 @@ class UnifiedSessionManager(AsyncTwins):
             if version is None:
                 raise SessionHeldError
             session_deleted.send(sender=UnifiedSession, session_ids=[session_id])
-            self._on_commit(lambda: publish_gone(self._tiers, {session_id: version}))
+            self._on_commit(lambda tiers: publish_gone(tiers, {session_id: version}))
 
     def expire_session(self, session_id: str) -> SessionSnapshot:
         """End the session now, by the money-aware rule: paid → completed, unpaid → expired.
@@ -255,6 +275,7 @@ class UnifiedSessionManager(AsyncTwins):
 
     def touch_session(self, session_id: str) -> None:
         """Note that the shopper was seen now; slides the idle limit, never the absolute one."""
+        self._budget.begin()
         touches.touch(self._tiers, session_id, self._tiers.clock.now())
 
     def drop_copies(self, session_id: str) -> bool:
@@ -288,7 +309,7 @@ class UnifiedSessionManager(AsyncTwins):
             yield locked
             if locked.is_changed:
                 copy = locked.copy
-                self._on_commit(lambda: publish_copy(self._tiers, copy))
+                self._on_commit(lambda tiers: publish_copy(tiers, copy))
 
     def _try_update(
         self, session: SessionSnapshot, fields: Mapping[str, Any], kind: str
@@ -309,7 +330,7 @@ class UnifiedSessionManager(AsyncTwins):
         if not database.compare_and_set(session.version, after, change, changed):
             return None
         copy = Copy(after, now)
-        self._on_commit(lambda: publish_copy(self._tiers, copy))
+        self._on_commit(lambda tiers: publish_copy(tiers, copy))
         return after
 
     @staticmethod
@@ -317,5 +338,24 @@ class UnifiedSessionManager(AsyncTwins):
         if if_version is not None and session.version != if_version:
             raise VersionConflictError
 
-    def _on_commit(self, publish: Callable[[], object]) -> None:
-        transaction.on_commit(publish, using=self._tiers.database.alias)
+    def _on_commit(self, publish: Callable[[Tiers], bool]) -> None:
+        def run() -> None:
+            self._budget.begin()
+            if not publish(self._tiers):
+                self._reader.degrade("redis")
+
+        if self._thread.connection.in_atomic_block:
+            transaction.on_commit(run, using=self._tiers.database.alias)
+        else:
+            run()
+
+
+def _budget(request: Any) -> Budget:
+    """Return the request's budget for Redis, which all of its managers share."""
+    seconds = get_conf().REDIS_BUDGET_MS / 1000
+    if request is None:
+        return Budget(seconds, renews=True)
+    if not hasattr(request, "_redis_budget"):
+        request._redis_budget = Budget(seconds)  # noqa: SLF001  (a place of our own on it)
+    budget: Budget = request._redis_budget  # noqa: SLF001
+    return budget

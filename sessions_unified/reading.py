@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from sessions_unified import expiry, sweeping, touches
-from sessions_unified.conf import get_conf
+from sessions_unified import expiry, metrics, sweeping, touches
 from sessions_unified.exceptions import (
     SessionExpiredError,
     SessionNotFoundError,
     TierUnavailableError,
 )
 from sessions_unified.flow import COMPLETED, EXPIRED
+from sessions_unified.tiers import Loaded
 from sessions_unified.tiers.base import Copy, Read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from sessions_unified.budget import Budget
     from sessions_unified.snapshot import SessionSnapshot
     from sessions_unified.tiers import Tiers
 
@@ -30,24 +30,28 @@ class TieredReader:
 
     Attributes:
         degraded: why answers were degraded so far.
+        tier: what the last answer came from.
 
     """
 
-    def __init__(self, tiers: Tiers) -> None:
+    def __init__(self, tiers: Tiers, budget: Budget) -> None:
         self._tiers = tiers
-        self._redis_ms_left = get_conf().REDIS_BUDGET_MS
+        self._budget = budget
         self.degraded: set[str] = set()
+        self.tier = ""
 
     def in_transaction(self) -> bool:
         """Whether a read may see this thread's uncommitted writes, which no cache may keep."""
-        return self._tiers.database.connection.in_atomic_block
+        return self._tiers.database.thread.connection.in_atomic_block
 
     def get(self, session_id: str, *, fresh: bool = False) -> SessionSnapshot:
         """Return the session; see ``manager.get_session``."""
+        self._budget.begin()
         return self._alive(self._copy(session_id, fresh=fresh))
 
     def get_many(self, session_ids: Iterable[str]) -> dict[str, SessionSnapshot]:
         """Return those that exist and are alive; see ``manager.get_sessions``."""
+        self._budget.begin()
         wanted = list(dict.fromkeys(session_ids))
         found = self._copies(wanted)
         alive = {}
@@ -82,52 +86,76 @@ class TieredReader:
         return found | (self._tiers.database.peek_many(missing) if missing else {})
 
     def _copy(self, session_id: str, *, fresh: bool = False) -> Copy:
+        self._tiers.start()
         if fresh or self.in_transaction():
+            self.tier = "database"
             return self.load(session_id)
+        loaded = self._loaded(session_id)
+        self.tier = loaded.tier
+        for reason in loaded.degraded:
+            self.degrade(reason)
+        return loaded.copy
+
+    def _loaded(self, session_id: str) -> Loaded:
         memory = self._tiers.memory
         first = memory.read(session_id) if memory is not None else Read(None)
         if first.copy is not None:
-            return first.copy
+            return Loaded(first.copy, "memory")
         if memory is None or first.lease is None:
             return self._read_through(session_id)
         lease = first.lease
 
-        def load() -> Copy:
+        def load() -> Loaded:
             try:
-                copy = self._read_through(session_id)
-                memory.fill(copy, lease)
-                return copy
+                loaded = self._read_through(session_id)
+                memory.fill(loaded.copy, lease)
+                return loaded
             finally:
                 memory.release(session_id, lease)
 
         return self._tiers.flights.do(lease, load)
 
-    def _read_through(self, session_id: str) -> Copy:
+    def _read_through(self, session_id: str) -> Loaded:
         redis = self._tiers.redis
         if redis is None:
-            return self.load(session_id)
-        second = self._redis(lambda: redis.read(session_id)) or Read(None)
+            return Loaded(self.load(session_id), "database")
+        try:
+            second = redis.read(session_id)
+        except TierUnavailableError:
+            return Loaded(self.load(session_id), "database", frozenset({"redis"}))
         if second.copy is not None:
-            return second.copy
-        copy = self.load(session_id)
+            return Loaded(second.copy, "redis")
         lease = second.lease
-        if lease is not None:
-            self._redis(lambda: redis.fill(copy, lease))
-        return copy
+        if lease is None:
+            return Loaded(self.load(session_id), "database")
+
+        def load() -> Loaded:
+            copy = self.load(session_id)
+            try:
+                if not redis.fill(copy, lease):
+                    # Another reader of this lease may have kept what it had read before a commit
+                    # that we have seen; without this we would go back to it.
+                    redis.put(copy)
+            except TierUnavailableError:
+                return Loaded(copy, "database", frozenset({"redis"}))
+            return Loaded(copy, "database")
+
+        # Without L1 the lease of L2 is the flight; with it this already is one.
+        return load() if self._tiers.memory is not None else self._tiers.flights.do(lease, load)
+
+    def degrade(self, reason: str) -> None:
+        """Note that an answer was given without a tier."""
+        if reason not in self.degraded:
+            self.degraded.add(reason)
+            metrics.DEGRADED.labels(reason).inc()
 
     def _redis(self, operation: Callable[[], Answer]) -> Answer | None:
-        """Run a Redis operation within what is left of this manager's budget; None if it fails."""
-        if self._redis_ms_left <= 0:
-            self.degraded.add("redis")
-            return None
-        began = time.monotonic()
+        """Run a Redis operation; None if it fails."""
         try:
             return operation()
         except TierUnavailableError:
-            self.degraded.add("redis")
+            self.degrade("redis")
             return None
-        finally:
-            self._redis_ms_left -= (time.monotonic() - began) * 1000
 
     def _alive(self, copy: Copy) -> SessionSnapshot:
         session = copy.session

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import CancelledError, Future
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
+from sessions_unified import metrics
 from sessions_unified.exceptions import SessionsUnifiedError
 
 if TYPE_CHECKING:
@@ -13,9 +14,14 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
+_LEADERS: Final = 3  # after so many have failed a reader loads by itself
+
+_followed = metrics.FLIGHTS.labels("followed")
+_replaced = metrics.FLIGHTS.labels("replaced")
+
 
 class SingleFlight(Generic[Value]):
-    """Loads under way, by key. A key is an L1 lease, so a write ends the flights before it."""
+    """Loads under way, by key. A key is a lease, so a write ends the flights before it."""
 
     def __init__(self, *, patience_seconds: float) -> None:
         self._patience = patience_seconds
@@ -25,33 +31,48 @@ class SingleFlight(Generic[Value]):
     def do(self, key: str, load: Callable[[], Value]) -> Value:
         """Return ``load()``'s value, or that of the load of this key already under way.
 
-        A leader that fails or takes too long does not fail its followers: each loads by itself.
-        An error that is an answer (no such session) is shared.
+        A leader that dies or takes longer than the patience does not fail its followers: one of
+        them leads instead. An error that is an answer (no such session, no database) is shared.
         """
-        with self._lock:
-            flight = self._flights.get(key)
-            leads = flight is None
-            if flight is None:
-                flight = self._flights[key] = Future()
-        if leads:
-            return self._lead(key, flight, load)
-        try:
-            return flight.result(self._patience)
-        except SessionsUnifiedError:
-            raise
-        except Exception:  # noqa: BLE001  (the leader's fault; ours shows when we load)
-            return load()
+        for _ in range(_LEADERS):
+            with self._lock:
+                flight = self._flights.get(key)
+                leads = flight is None
+                if flight is None:
+                    flight = self._flights[key] = Future()
+            if leads:
+                return self._lead(key, flight, load)
+            try:
+                value = flight.result(self._patience)
+            except SessionsUnifiedError:
+                raise
+            except Exception:  # noqa: BLE001  (the leader's fault; ours shows when we load)
+                _replaced.inc()
+                self._end(key, flight)
+            else:
+                _followed.inc()
+                return value
+        return load()
+
+    def start_afresh(self) -> None:
+        """Forget the parent's flights in a child after fork: nobody there will land them."""
+        self._lock = threading.Lock()
+        self._flights = {}
 
     def _lead(self, key: str, flight: Future[Value], load: Callable[[], Value]) -> Value:
         try:
             value = load()
         except BaseException as exc:
+            self._end(key, flight)
             # An interrupt is the leader's alone.
             flight.set_exception(exc if isinstance(exc, Exception) else CancelledError())
             raise
-        else:
-            flight.set_result(value)
-            return value
-        finally:
-            with self._lock:
-                self._flights.pop(key, None)
+        self._end(key, flight)
+        flight.set_result(value)
+        return value
+
+    def _end(self, key: str, flight: Future[Value]) -> None:
+        """Let the next reader of ``key`` lead, unless one does already."""
+        with self._lock:
+            if self._flights.get(key) is flight:
+                del self._flights[key]

@@ -17,6 +17,10 @@ class FrozenClock(Clock):
         """Return the time it was set to."""
         return self._now
 
+    def elapsed(self) -> float:
+        """Return the same time as seconds."""
+        return self._now.timestamp()
+
     def advance(self, **duration: float) -> None:
         """Move forward by a `timedelta`'s keywords: ``advance(seconds=61)``."""
         self._now += timedelta(**duration)

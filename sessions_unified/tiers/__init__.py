@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, field
-from typing import Any
+import weakref
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
 from django.core.signals import setting_changed
@@ -19,11 +20,23 @@ from sessions_unified.tiers.channel import InvalidationChannel
 from sessions_unified.tiers.database import DatabaseTier
 from sessions_unified.tiers.memory import MemoryTier
 from sessions_unified.tiers.redis import RedisTier
+from sessions_unified.watch import Watch
+
+if TYPE_CHECKING:
+    from sessions_unified.budget import Budget
 
 __all__ = ["Copy", "Tier", "Tiers", "get_tiers"]
 
 
-@dataclass(kw_only=True)
+class Loaded(NamedTuple):
+    """A copy, the tier that had it, and why the answer is degraded, if it is."""
+
+    copy: Copy
+    tier: str
+    degraded: frozenset[str] = frozenset()
+
+
+@dataclass(kw_only=True, eq=False)
 class Tiers:
     """What the managers of one process share.
 
@@ -34,6 +47,7 @@ class Tiers:
         clock: the database's time.
         flights: the loads under way.
         channel: what keeps L1 honest.
+        watch: what looks after the process; None in tiers that are not the process's own.
 
     """
 
@@ -41,8 +55,9 @@ class Tiers:
     redis: RedisTier | None
     database: DatabaseTier
     clock: Clock
-    flights: SingleFlight[Copy]
+    flights: SingleFlight[Loaded]
     channel: InvalidationChannel | None = field(default=None)
+    watch: Watch | None = field(default=None)
 
     @property
     def all(self) -> tuple[Tier, ...]:
@@ -50,35 +65,72 @@ class Tiers:
         present = (self.memory, self.redis, self.database)
         return tuple(tier for tier in present if tier is not None)
 
+    def within(self, budget: Budget) -> Tiers:
+        """Return the same tiers, whose waiting for Redis is taken from ``budget``."""
+        return self if self.redis is None else replace(self, redis=self.redis.within(budget))
+
+    def start(self) -> None:
+        """Start the threads of the process, unless they run."""
+        if self.channel is not None:
+            self.channel.start()
+        if self.watch is not None:
+            self.watch.start()
+
+    def stop(self) -> None:
+        """Stop the threads; L1 is bypassed from now on."""
+        for part in (self.channel, self.watch):
+            if part is not None:
+                part.stop()
+
+    def start_afresh(self) -> None:
+        """Forget, in a child after fork, what only the parent's threads kept true."""
+        parts = (self.memory, self.redis, self.database, self.flights, self.channel, self.watch)
+        for part in parts:
+            if part is not None:
+                part.start_afresh()
+
 
 def build_tiers(conf: Conf, clock: Clock) -> Tiers:
     """Return tiers of their own, as a process has them; tests build two to play two processes."""
     second = _build_redis(conf, clock)
-    channel = None
-    if second is not None and not conf.SINGLE_PROCESS:
-        channel = InvalidationChannel(
-            redis_tier=second,
-            prefix=conf.KEY_PREFIX,
-            heartbeat_seconds=conf.HEARTBEAT_SECONDS,
-            timeout_seconds=conf.HEARTBEAT_TIMEOUT_SECONDS,
-        )
-    first = None
-    if conf.L1_ENABLED and (channel is not None or conf.SINGLE_PROCESS):
+    first = channel = None
+    if conf.L1_ENABLED and (second is not None or conf.SINGLE_PROCESS):
         first = MemoryTier(
             clock=clock,
             max_entries=conf.L1_MAX_ENTRIES,
+            max_bytes=conf.L1_MAX_BYTES,
             staleness_bound_seconds=conf.STALENESS_BOUND_SECONDS,
-            is_live=channel.is_alive if channel is not None else lambda: True,
+            live_until=float("inf" if conf.SINGLE_PROCESS else "-inf"),
         )
-    if channel is not None:
-        channel.memory = first
-    return Tiers(
+    if first is not None and second is not None and not conf.SINGLE_PROCESS:
+        channel = InvalidationChannel(
+            redis_tier=second,
+            memory=first,
+            prefix=conf.KEY_PREFIX,
+            heartbeat_seconds=conf.HEARTBEAT_SECONDS,
+            timeout_seconds=conf.HEARTBEAT_TIMEOUT_SECONDS,
+            elapsed=clock.elapsed,
+        )
+    tiers = Tiers(
         memory=first,
         redis=second,
-        database=DatabaseTier(clock=clock, alias=conf.DATABASE_ALIAS),
+        database=DatabaseTier(
+            clock=clock,
+            alias=conf.DATABASE_ALIAS,
+            breaker=_breaker(conf, "database"),
+            prepares=conf.PREPARED_STATEMENTS,
+        ),
         clock=clock,
         flights=SingleFlight(patience_seconds=conf.LEASE_SECONDS),
         channel=channel,
+    )
+    _all_built.add(tiers)
+    return tiers
+
+
+def _breaker(conf: Conf, tier: str) -> CircuitBreaker:
+    return CircuitBreaker(
+        failures=conf.BREAKER_FAILURES, reset_seconds=conf.BREAKER_RESET_SECONDS, tier=tier
     )
 
 
@@ -92,12 +144,13 @@ def _build_redis(conf: Conf, clock: Clock) -> RedisTier | None:
         prefix=conf.KEY_PREFIX,
         staleness_bound_seconds=conf.STALENESS_BOUND_SECONDS,
         lease_seconds=conf.LEASE_SECONDS,
-        breaker=CircuitBreaker(
-            failures=conf.BREAKER_FAILURES, reset_seconds=conf.BREAKER_RESET_SECONDS
-        ),
+        breaker=_breaker(conf, "redis"),
+        pool_size=conf.REDIS_POOL_SIZE,
+        probe_seconds=conf.REDIS_BUDGET_MS / 1000 / 2,
     )
 
 
+_all_built: weakref.WeakSet[Tiers] = weakref.WeakSet()
 _built: Tiers | None = None
 _building = threading.Lock()
 
@@ -108,7 +161,11 @@ def get_tiers() -> Tiers:
     tiers = _built
     if tiers is None:
         with _building:
-            tiers = _built = _built or build_tiers(get_conf(), get_clock())
+            if _built is None:
+                tiers = build_tiers(get_conf(), get_clock())
+                tiers.watch = Watch(tiers, seconds=get_conf().WATCH_SECONDS)
+                _built = tiers
+            tiers = _built
     return tiers
 
 
@@ -121,15 +178,17 @@ def reset_tiers() -> None:
     """Drop this process's tiers: the next use builds them again."""
     global _built
     tiers, _built = _built, None
-    if tiers is not None and tiers.channel is not None:
-        tiers.channel.stop()
+    if tiers is not None:
+        tiers.stop()
 
 
-def _start_afresh() -> None:
-    global _built, _building
-    _built, _building = None, threading.Lock()
+def _after_fork() -> None:
+    global _building  # noqa: PLW0603
+    _building = threading.Lock()
+    for tiers in _all_built:
+        tiers.start_afresh()
 
 
 setting_changed.connect(_forget, dispatch_uid="sessions_unified.tiers")
-# A child inherits copies but not the thread that invalidates them.
-os.register_at_fork(after_in_child=_start_afresh)
+# A child inherits copies, but not the thread that invalidates them.
+os.register_at_fork(after_in_child=_after_fork)

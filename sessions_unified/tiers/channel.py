@@ -5,70 +5,87 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import redis
 
+from sessions_unified import metrics
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sessions_unified.tiers.memory import MemoryTier
     from sessions_unified.tiers.redis import RedisTier
 
 logger = logging.getLogger(__name__)
 
-_POLL_SECONDS = 0.2
+EVERYTHING: Final = "*"
+_POLL_SECONDS: Final = 0.2
+_NEVER: Final = float("-inf")
 
 
 class InvalidationChannel:
-    """Listens for ``<id> <version>`` messages and drops older copies from L1.
+    """Listens for ``<id> <version>`` messages and drops older copies from L1; ``*`` empties it.
 
     Every heartbeat it publishes a ping of its own and waits for it on its subscription: what was
-    published before the ping has then arrived too. Silence for the timeout, or any error, means
-    that messages may have been missed: L1 is emptied, and bypassed until a ping returns. So does
-    the beginning of a subscription, the client's own reconnection too: a load that began before
-    it may have missed its message, so its lease goes.
+    published before the ping has then arrived too. L1 may serve until the timeout after the last
+    ping that came back was sent. Silence for longer, or any error, means that messages may have
+    been missed: L1 is emptied, and bypassed until a ping returns. So does the beginning of a
+    subscription, the client's own reconnection too: a load that began before it may have missed
+    its message, so its lease goes.
     """
 
     def __init__(
         self,
         *,
         redis_tier: RedisTier,
+        memory: MemoryTier,
         prefix: str,
         heartbeat_seconds: float,
         timeout_seconds: float,
+        elapsed: Callable[[], float],
     ) -> None:
         self._redis = redis_tier
+        self._memory = memory
         self._heartbeat = heartbeat_seconds
         self._timeout = timeout_seconds
+        self._elapsed = elapsed
         self._ping_channel = f"{prefix}:ping:{secrets.token_hex(8)}"
-        self._proven_at: float | None = None  # when the last ping that came back was sent
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
-        self.memory: MemoryTier | None = None
 
     def is_alive(self) -> bool:
         """Return whether every message until a moment ago has surely arrived."""
-        if self._thread is None:
-            self.start()
-        proven = self._proven_at
-        return proven is not None and time.monotonic() - proven < self._timeout
+        self.start()
+        return self._memory.is_live
 
     def start(self) -> None:
         """Start listening, once."""
+        if self._thread is None:
+            self._start()
+
+    def stop(self) -> None:
+        """Stop listening; L1 is bypassed from now on."""
+        self._stop.set()
+        self._memory.live_until = _NEVER
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def start_afresh(self) -> None:
+        """Forget the parent's thread in a child after fork: the next read starts one."""
+        self._start_lock = threading.Lock()
+        self._thread = None
+        self._stop = threading.Event()
+        self._ping_channel = f"{self._ping_channel.rpartition(':')[0]}:{secrets.token_hex(8)}"
+
+    def _start(self) -> None:
         with self._start_lock:
             if self._thread is None and not self._stop.is_set():
                 self._thread = threading.Thread(
                     target=self._run, name="sessions-invalidation", daemon=True
                 )
                 self._thread.start()
-
-    def stop(self) -> None:
-        """Stop listening; L1 is bypassed from now on."""
-        self._stop.set()
-        self._proven_at = None
-        if self._thread is not None:
-            self._thread.join(timeout=5)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -85,30 +102,33 @@ class InvalidationChannel:
         client = self._redis.connection()
         with client.pubsub() as subscription:  # type: ignore[no-untyped-call]
             subscription.subscribe(self._redis.channel, self._ping_channel)
-            sent = 0.0
+            sent = _NEVER
             while not self._stop.is_set():
-                now = time.monotonic()
+                now = self._elapsed()
                 if now - sent >= self._heartbeat:
                     client.publish(self._ping_channel, repr(now))
                     sent = now
-                message = subscription.get_message(timeout=_POLL_SECONDS)
+                message = subscription.get_message(timeout=min(_POLL_SECONDS, self._heartbeat))
                 if message is not None and message["type"] == "message":
                     self._receive(message)
                 elif message is not None:  # subscribed, or subscribed again
                     self._gap()
-                if self._proven_at is not None and now - self._proven_at > self._timeout:
+                if _NEVER < self._memory.live_until <= self._elapsed():
                     self._gap()
 
     def _receive(self, message: dict[str, Any]) -> None:
         data: bytes = message["data"]
         if message["channel"].decode() == self._ping_channel:
-            self._proven_at = float(data)
+            self._memory.live_until = float(data) + self._timeout
             return
         session_id, _, version = data.decode().partition(" ")
-        if self.memory is not None:
-            self.memory.invalidate(session_id, int(version))
+        if session_id == EVERYTHING:
+            self._memory.clear()
+        else:
+            self._memory.invalidate(session_id, int(version))
 
     def _gap(self) -> None:
-        self._proven_at = None
-        if self.memory is not None:
-            self.memory.clear()
+        if self._memory.live_until > _NEVER:
+            metrics.GAPS.inc()
+        self._memory.live_until = _NEVER
+        self._memory.clear()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import msgspec
-from django.db import DataError, InterfaceError, OperationalError, connections, transaction
+from django.db import DataError, Error, transaction
 
+from sessions_unified import metrics
 from sessions_unified.exceptions import (
     DatabaseUnavailableError,
     InvalidChangeError,
@@ -16,6 +18,7 @@ from sessions_unified.exceptions import (
 )
 from sessions_unified.tiers import rows
 from sessions_unified.tiers.base import Copy, Read, Tier
+from sessions_unified.tiers.statements import ThreadConnection, discard, fetch, outage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
     from sessions_unified.clock import Clock
     from sessions_unified.snapshot import SessionSnapshot
+    from sessions_unified.tiers.breaker import CircuitBreaker
 
 # Seed of the advisory locks on session ids, so that they meet no other application's.
 _LOCK_SEED = 7_305_517_263
@@ -71,19 +75,47 @@ _EVENT = (
 )
 
 
+_SELECT = f"SELECT {rows.COLUMNS} FROM {rows.SESSIONS} WHERE id = %s AND deleted_at IS NULL"
+_SELECT_MANY = (
+    f"SELECT {rows.COLUMNS} FROM {rows.SESSIONS} WHERE id = ANY(%s) AND deleted_at IS NULL"
+)
+_SELECT_ROW = (
+    f"SELECT {rows.COLUMNS}, holds, last_seen_at FROM {rows.SESSIONS} "
+    "WHERE id = %s AND deleted_at IS NULL"
+)
+
+_reading = metrics.OPERATION.labels("database", "read")
+_writing = metrics.OPERATION.labels("database", "write")
+_found = metrics.READS.labels("database", "hit")
+_absent = metrics.READS.labels("database", "miss")
+_errors = metrics.READS.labels("database", "error")
+
+
 class DatabaseTier(Tier):
-    """The durable tier. A failure to answer is a `DatabaseUnavailableError`."""
+    """The durable tier. A failure to answer is a `DatabaseUnavailableError`.
+
+    Attributes:
+        alias: the connection's alias in ``DATABASES``.
+        breaker: open after failures in a row; then calls fail at once, a probe apart.
+        thread: ``.connection`` is this thread's connection, at the price of one attribute.
+
+    """
 
     name: ClassVar[str] = "database"
 
-    def __init__(self, *, clock: Clock, alias: str) -> None:
+    def __init__(
+        self, *, clock: Clock, alias: str, breaker: CircuitBreaker, prepares: bool = True
+    ) -> None:
         self._clock = clock
+        self._prepares = prepares
         self.alias = alias
+        self.breaker = breaker
+        self.thread = ThreadConnection(alias)
 
     @property
     def connection(self) -> BaseDatabaseWrapper:
         """The connection of this thread."""
-        return connections[self.alias]
+        return self.thread.connection
 
     def read(self, session_id: str) -> Read:
         """Return the row as a copy; a tombstone is a miss."""
@@ -92,17 +124,20 @@ class DatabaseTier(Tier):
     def peek(self, session_id: str) -> Copy | None:
         """Return the row as a copy."""
         true_at = self._clock.now()  # before the statement: a copy never looks younger than it is
-        sql = f"SELECT {rows.COLUMNS} FROM {rows.SESSIONS} WHERE id = %s AND deleted_at IS NULL"
-        found = self._fetch(sql, [session_id])
+        began = time.monotonic()
+        try:
+            found = self._fetch(_SELECT, [session_id])
+        except DatabaseUnavailableError:
+            _errors.inc()
+            raise
+        _reading.observe(time.monotonic() - began)
+        (_found if found else _absent).inc()
         return Copy(rows.from_row(found[0]), true_at) if found else None
 
     def peek_many(self, session_ids: Iterable[str]) -> dict[str, Copy]:
         """Return the rows of several sessions, in one statement."""
         true_at = self._clock.now()
-        sql = (
-            f"SELECT {rows.COLUMNS} FROM {rows.SESSIONS} WHERE id = ANY(%s) AND deleted_at IS NULL"
-        )
-        found = self._fetch(sql, [list(session_ids)])
+        found = self._fetch(_SELECT_MANY, [list(session_ids)])
         snapshots = (rows.from_row(row) for row in found)
         return {session.id: Copy(session, true_at) for session in snapshots}
 
@@ -119,10 +154,7 @@ class DatabaseTier(Tier):
     def row(self, session_id: str, *, for_update: bool = False) -> LockedRow | None:
         """Return the row with its holds and its last touch."""
         true_at = self._clock.now()
-        sql = (
-            f"SELECT {rows.COLUMNS}, holds, last_seen_at FROM {rows.SESSIONS} "
-            "WHERE id = %s AND deleted_at IS NULL" + (" FOR UPDATE" if for_update else "")
-        )
+        sql = f"{_SELECT_ROW} FOR UPDATE" if for_update else _SELECT_ROW
         found = self._fetch(sql, [session_id])
         if not found:
             return None
@@ -137,7 +169,7 @@ class DatabaseTier(Tier):
             f"VALUES ({', '.join(rows.PLACEHOLDERS)}, 0) ON CONFLICT (id) DO NOTHING "
             f"RETURNING id, version), logged AS ({_EVENT}) SELECT 1 FROM changed"
         )
-        return bool(self._fetch(sql, [*values.values(), *change.params()]))
+        return bool(self._write(sql, [*values.values(), *change.params()]))
 
     def compare_and_set(
         self, before_version: int, session: SessionSnapshot, change: Change, columns: Iterable[str]
@@ -152,7 +184,7 @@ class DatabaseTier(Tier):
             f"logged AS ({_EVENT}) SELECT 1 FROM changed"
         )
         params = [*(values[name] for name in names), session.id, before_version]
-        return bool(self._fetch(sql, [*params, *change.params()]))
+        return bool(self._write(sql, [*params, *change.params()]))
 
     def tombstone(self, session_id: str, change: Change) -> int | None:
         """Replace the row by a tombstone; return its version, None if absent or held."""
@@ -188,23 +220,76 @@ class DatabaseTier(Tier):
             DatabaseUnavailableError: at COMMIT, whether it was stored is not known.
 
         """
-        with _unavailable(), transaction.atomic(using=self.alias, durable=durable):
-            yield
+        outermost = not self.connection.in_atomic_block
+        if outermost:
+            self._enter()
+        began = time.monotonic()
+        try:
+            with transaction.atomic(using=self.alias, durable=durable):
+                yield
+        except DatabaseUnavailableError as exc:
+            if outermost:
+                self._give_up(exc.__cause__)
+            raise
+        except Error as exc:
+            self._raise(exc)
+        if outermost:
+            self.breaker.succeeded()
+            _writing.observe(time.monotonic() - began)
+
+    def ping(self) -> None:
+        """Ask for nothing.
+
+        Raises:
+            DatabaseUnavailableError: it did not answer, or is being left alone.
+
+        """
+        self._fetch("SELECT 1", [])
+
+    def start_afresh(self) -> None:
+        """Begin anew in a child after fork."""
+        self.breaker.start_afresh()
+
+    def _write(self, sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
+        began = time.monotonic()
+        found = self._fetch(sql, params)
+        if not self.connection.in_atomic_block:
+            _writing.observe(time.monotonic() - began)
+        return found
 
     def _fetch(self, sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
+        connection = self.thread.connection
+        if not connection.in_atomic_block:
+            self._enter()
         try:
-            with _unavailable(), self.connection.cursor() as cursor:
-                cursor.execute(sql, params)
-                answer: list[tuple[Any, ...]] = cursor.fetchall()
-                return answer
+            found = fetch(connection, sql, params, prepares=self._prepares)
         except (DataError, ValueError) as exc:
+            self.breaker.succeeded()
             message = "A value cannot be stored: it holds a NUL character or is out of range."
             raise InvalidChangeError(message) from exc
+        except Error as exc:
+            self._raise(exc)
+        self.breaker.succeeded()
+        return found
 
+    def _enter(self) -> None:
+        if not self.breaker.allows():
+            message = "The database is being left alone after repeated failures. Try again soon."
+            raise DatabaseUnavailableError(message)
 
-@contextmanager
-def _unavailable() -> Iterator[None]:
-    try:
-        yield
-    except (OperationalError, InterfaceError) as exc:
+    def _raise(self, exc: Error) -> NoReturn:
+        """Raise ``exc`` as what it means here."""
+        trouble = outage(exc)
+        if trouble is None:
+            self.breaker.succeeded()  # it has answered
+            raise exc
+        if trouble.counts:
+            self.breaker.failed()
+        if not self.connection.in_atomic_block:
+            self._give_up(exc)
         raise DatabaseUnavailableError from exc
+
+    def _give_up(self, exc: BaseException | None) -> None:
+        """Discard the connection; all of the process's, if they lead to a server that is no use."""
+        trouble = outage(exc) if isinstance(exc, Error) else None
+        discard(self.connection, whole_pool=trouble is not None and trouble.is_read_only)

@@ -1,29 +1,63 @@
-"""L2: copies in Redis, through django-redis' connection, every write one Lua script."""
+"""L2: copies in Redis, at the django-redis cache's address, every write one Lua script."""
 
 from __future__ import annotations
 
+import copy as copying
+import hashlib
 import secrets
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+import time
+from datetime import datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 import redis
 from django_redis import get_redis_connection
+from redis.exceptions import NoScriptError, ReadOnlyError
 
+from sessions_unified import metrics
 from sessions_unified.exceptions import TierUnavailableError
 from sessions_unified.tiers import codec, scripts
 from sessions_unified.tiers.base import Copy, Read, Tier
+from sessions_unified.tiers.deadline import DEADLINE, pool_like
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from sessions_unified.budget import Budget
     from sessions_unified.clock import Clock
     from sessions_unified.tiers.breaker import CircuitBreaker
 
 Answer = TypeVar("Answer")
 
+# What work without a shopper waiting for it (touches, relay, audit) may take for one call.
+_PATIENCE_SECONDS: Final = 1.0
+# With less than this left a healthy Redis would look like a broken one.
+_LEAST_SECONDS: Final = 0.002
+
+_hits = metrics.READS.labels("redis", "hit")
+_ages = metrics.ANSWER_AGE.labels("redis")
+_over_budget = metrics.REFUSED.labels("redis", "budget")
+_errors = metrics.READS.labels("redis", "error")
+
+
+@cache
+def _timer(operation: str) -> Callable[[float], None]:
+    return metrics.OPERATION.labels("redis", operation).observe
+
+
+@cache
+def _sha(script: str) -> str:
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+
 
 class RedisTier(Tier):
-    """Best-effort copies for every process. Any failure is a `TierUnavailableError`."""
+    """Best-effort copies for every process. Any failure is a `TierUnavailableError`.
+
+    Attributes:
+        breaker: shared by all of this process's managers.
+        channel: the pub/sub channel of invalidations, ``<id> <version>`` each; ``*``: all.
+
+    """
 
     name: ClassVar[str] = "redis"
     supports_fill: ClassVar[bool] = True
@@ -37,63 +71,77 @@ class RedisTier(Tier):
         staleness_bound_seconds: float,
         lease_seconds: float,
         breaker: CircuitBreaker,
+        pool_size: int = 64,
+        probe_seconds: float = 0.025,
     ) -> None:
         self._clock = clock
-        self._alias = alias
         self._prefix = prefix
         self._bound = timedelta(seconds=staleness_bound_seconds)
         self._lease_ms = int(lease_seconds * 1000)
+        self._probe_seconds = probe_seconds
+        self._budget: Budget | None = None
+        self._pool = pool_like(get_redis_connection(alias).connection_pool, size=pool_size)
+        self._client = redis.Redis(connection_pool=self._pool)
         self.breaker = breaker
         self.channel = f"{prefix}:invalidate"
 
+    def within(self, budget: Budget) -> RedisTier:
+        """Return the same tier, on whose calls ``budget`` is spent."""
+        bounded = copying.copy(self)
+        bounded._budget = budget  # noqa: SLF001  (its own class)
+        return bounded
+
     def connection(self) -> redis.Redis:
-        """Return the raw client of the cache's pool."""
-        client: redis.Redis = get_redis_connection(self._alias)
-        return client
+        """Return a raw client, without breaker and budget: a second for each step."""
+        return self._client
 
     def key(self, session_id: str) -> str:
         """Return the key of a session; its hash tag keeps all keys of one session together."""
         return f"{self._prefix}:{{{session_id}}}"
 
     def call(self, operation: Callable[[redis.Redis], Answer]) -> Answer:
-        """Run ``operation`` under the breaker.
+        """Run ``operation`` under the breaker and within the budget.
 
         Raises:
-            TierUnavailableError: Redis failed, or the breaker is open.
+            TierUnavailableError: Redis failed, the breaker is open or the budget is spent.
 
         """
-        if not self.breaker.allows():
-            message = "Redis is being left alone after repeated failures."
-            raise TierUnavailableError(message)
-        try:
-            answer = operation(self.connection())
-        except (redis.RedisError, OSError) as exc:
-            self.breaker.failed()
-            message = f"Redis did not answer: {type(exc).__name__}"
-            raise TierUnavailableError(message) from exc
-        self.breaker.succeeded()
-        return answer
+        return self._attempt(operation, self._client, "call")
 
     def read(self, session_id: str) -> Read:
         """Return the copy, or a miss with its lease: one GET for a hit, one script more else."""
         key = self.key(session_id)
-        copy = self.peek(session_id)
-        if copy is not None:
-            return Read(copy)
-        oldest = codec.to_micros(self._clock.now() - self._bound)
+        try:
+            value = self._attempt(self._command, ("GET", key), "read")
+            now = self._clock.now()
+            copy = self._fresh(codec.decode(value), now)
+            if copy is None:
+                copy, lease = self._read_or_lease(key)
+                if copy is None:
+                    metrics.READS.labels("redis", "miss").inc()
+                    return Read(None, lease)
+        except TierUnavailableError:
+            _errors.inc()
+            raise
+        _hits.inc()
+        _ages.observe(max(0.0, (now - copy.true_at).total_seconds()))
+        return Read(copy)
+
+    def _read_or_lease(self, key: str) -> tuple[Copy | None, str | None]:
+        now = self._clock.now()
+        oldest = codec.to_micros(now - self._bound)
         token = secrets.token_hex(16)
         value = self.run_script(
             scripts.READ_OR_LEASE, key, token, self._lease_ms, oldest, codec.FORMAT
         )
         if value[:1] == codec.LEASE:
-            return Read(None, value[1:].decode())
-        return Read(self._fresh(codec.decode(value)))
+            return None, value[1:].decode()
+        return self._fresh(codec.decode(value), now), None
 
     def peek(self, session_id: str) -> Copy | None:
         """Return what Redis holds, leaving no lease."""
-        key = self.key(session_id)
-        value: Any = self.call(lambda client: client.get(key))
-        return self._fresh(codec.decode(value))
+        value = self._attempt(self._command, ("GET", self.key(session_id)), "peek")
+        return self._fresh(codec.decode(value), self._clock.now())
 
     def peek_many(self, session_ids: Iterable[str]) -> dict[str, Copy]:
         """Return the copies Redis holds of several sessions, in one MGET."""
@@ -101,8 +149,9 @@ class RedisTier(Tier):
         if not ids:
             return {}
         keys = [self.key(session_id) for session_id in ids]
-        values: Any = self.call(lambda client: client.mget(keys))
-        copies = (self._fresh(codec.decode(value)) for value in values)
+        values = self._attempt(self._command, ("MGET", *keys), "peek")
+        now = self._clock.now()
+        copies = (self._fresh(codec.decode(value), now) for value in values)
         return {key: copy for key, copy in zip(ids, copies, strict=True) if copy is not None}
 
     def fill(self, copy: Copy, lease: str) -> bool:
@@ -110,10 +159,13 @@ class RedisTier(Tier):
         ttl, value = self._ttl_ms(copy), codec.encode(copy)
         if ttl <= 0 or value is None:
             return False
-        return bool(self.run_script(scripts.FILL, self.key(copy.session.id), lease, value, ttl))
+        key = self.key(copy.session.id)
+        kept = bool(self.run_script(scripts.FILL, key, lease, value, ttl, operation="fill"))
+        metrics.FILLS.labels("redis", "kept" if kept else "refused").inc()
+        return kept
 
     def put(self, copy: Copy) -> None:
-        """Replace a lease or an older copy, and drop older L1 copies everywhere."""
+        """Replace an older copy, end a lease, and drop older L1 copies everywhere."""
         session, value = copy.session, codec.encode(copy)
         if value is None:
             self.delete(session.id, session.version)
@@ -126,12 +178,14 @@ class RedisTier(Tier):
             self._ttl_ms(copy),
             self.channel,
             f"{session.id} {session.version}",
+            operation="put",
         )
 
     def delete(self, session_id: str, version: int) -> None:
         """Remove copy and lease, and drop L1 copies everywhere."""
         message = f"{session_id} {version}"
-        self.run_script(scripts.DELETE, self.key(session_id), self.channel, message)
+        key = self.key(session_id)
+        self.run_script(scripts.DELETE, key, self.channel, message, operation="delete")
 
     def delete_many(self, versions: Mapping[str, int]) -> None:
         """As `delete`, for many sessions (id → version) in one round trip."""
@@ -145,18 +199,83 @@ class RedisTier(Tier):
 
         self.call(send)
 
-    def run_script(self, script: str, key: str, *args: Any) -> Any:
-        """Run a Lua script on one key.
+    def run_script(self, script: str, key: str, *args: Any, operation: str = "script") -> Any:
+        """Run a Lua script on one key, by its hash; a server that lacks it is sent the text.
 
         Raises:
             TierUnavailableError: as `call`.
 
         """
-        # register_script only hashes the text; calling it handles NOSCRIPT by loading it again.
-        return self.call(lambda client: client.register_script(script)(keys=[key], args=args))
+        return self._attempt(self._script, (script, key, *args), operation)
 
-    def _fresh(self, copy: Copy | None) -> Copy | None:
-        if copy is None or self._clock.now() - copy.true_at >= self._bound:
+    def start_afresh(self) -> None:
+        """Begin anew in a child after fork."""
+        self.breaker.start_afresh()
+
+    def _attempt(self, work: Callable[[Any], Answer], argument: Any, operation: str) -> Answer:
+        seconds = self._allowed_seconds()
+        began = time.monotonic()
+        DEADLINE.at = began + seconds
+        try:
+            answer = work(argument)
+        except (redis.RedisError, OSError) as exc:
+            self.breaker.failed()
+            message = f"Redis did not answer: {type(exc).__name__}"
+            raise TierUnavailableError(message) from exc
+        finally:
+            DEADLINE.at = None
+            spent = time.monotonic() - began
+            if self._budget is not None:
+                self._budget.left_seconds -= spent
+            _timer(operation)(spent)
+        self.breaker.succeeded()
+        return answer
+
+    def _allowed_seconds(self) -> float:
+        """Return what the next call may take.
+
+        Raises:
+            TierUnavailableError: it may not be made.
+
+        """
+        budget = self._budget
+        seconds = _PATIENCE_SECONDS if budget is None else budget.left_seconds
+        if seconds < _LEAST_SECONDS:
+            _over_budget.inc()
+            message = "This request's time for Redis is spent."
+            raise TierUnavailableError(message)
+        if not self.breaker.allows():
+            message = "Redis is being left alone after repeated failures."
+            raise TierUnavailableError(message)
+        return min(seconds, self._probe_seconds) if self.breaker.is_open else seconds
+
+    def _command(self, parts: tuple[Any, ...]) -> Any:
+        connection: Any = self._pool.get_connection()
+        try:
+            connection.send_command(*parts)
+            answer = connection.read_response()
+        except redis.ResponseError as exc:
+            # A replica that was the primary: whoever connects anew finds the new one.
+            if isinstance(exc, ReadOnlyError):
+                connection.disconnect()
+            raise
+        except BaseException:
+            # A reply may still be on its way; it must not answer the next command (promise R47).
+            connection.disconnect()
+            raise
+        finally:
+            self._pool.release(connection)
+        return answer
+
+    def _script(self, call: tuple[Any, ...]) -> Any:
+        script, *rest = call
+        try:
+            return self._command(("EVALSHA", _sha(script), 1, *rest))
+        except NoScriptError:
+            return self._command(("EVAL", script, 1, *rest))
+
+    def _fresh(self, copy: Copy | None, now: datetime) -> Copy | None:
+        if copy is None or now - copy.true_at >= self._bound:
             return None
         return copy
 

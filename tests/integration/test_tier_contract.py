@@ -42,16 +42,10 @@ class TestMemoryTier(TierContract):
     def test_r06_nothing_is_served_or_kept_while_the_channel_is_not_alive(
         self, clock: FrozenClock
     ) -> None:
-        alive = [True]
-        tier = MemoryTier(
-            clock=clock,
-            max_entries=9,
-            staleness_bound_seconds=BOUND_SECONDS,
-            is_live=lambda: alive[0],
-        )
+        tier = MemoryTier(clock=clock, max_entries=9, staleness_bound_seconds=BOUND_SECONDS)
         self.filled(tier, self.copy(clock))
 
-        alive[0] = False
+        tier.live_until = clock.elapsed()
         read = tier.read("ws_1_a")
 
         assert read.copy is None
