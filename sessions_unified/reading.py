@@ -108,7 +108,8 @@ class TieredReader:
         def load() -> Loaded:
             try:
                 loaded = self._read_through(session_id)
-                memory.fill(loaded.copy, lease)
+                if not memory.fill(loaded.copy, lease):
+                    memory.put(loaded.copy)  # as below: never back to what was kept meanwhile
                 return loaded
             finally:
                 memory.release(session_id, lease)

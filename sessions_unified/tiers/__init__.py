@@ -77,10 +77,12 @@ class Tiers:
             self.watch.start()
 
     def stop(self) -> None:
-        """Stop the threads; L1 is bypassed from now on."""
+        """Stop the threads and close what they leave; L1 is bypassed from now on."""
         for part in (self.channel, self.watch):
             if part is not None:
                 part.stop()
+        if self.redis is not None:
+            self.redis.close()
 
     def start_afresh(self) -> None:
         """Forget, in a child after fork, what only the parent's threads kept true."""

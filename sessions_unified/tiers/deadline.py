@@ -88,9 +88,7 @@ class DeadlinePool(redis.ConnectionPool):
             with self._lock:
                 connection = self.make_connection()
         try:
-            # What can be read before a command is sent is the end of the stream, or the rest of a
-            # reply that nobody waited for: it must never answer another question (promise R47).
-            if connection._sock is not None and connection.can_read():  # noqa: SLF001
+            if connection._sock is not None and not _is_quiet(connection):  # noqa: SLF001
                 connection.disconnect()
             connection.connect()
         except BaseException:
@@ -103,6 +101,18 @@ class DeadlinePool(redis.ConnectionPool):
         """Take a connection back; one of before a fork is dropped."""
         if connection.pid == self.pid:
             self._available_connections.append(connection)
+
+
+def _is_quiet(connection: Any) -> bool:
+    """Tell whether an open connection may be used again.
+
+    What can be read before a command is sent is the end of the stream, or the rest of a reply that
+    nobody waited for: it must never answer another question (promise R47).
+    """
+    try:
+        return not connection.can_read()
+    except (redis.RedisError, OSError):
+        return False
 
 
 def pool_like(source: redis.ConnectionPool, *, size: int) -> redis.ConnectionPool:

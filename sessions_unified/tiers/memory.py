@@ -8,11 +8,10 @@ from collections import OrderedDict
 from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar, Final
 
-import msgspec
-
 from sessions_unified import metrics
 from sessions_unified.flow import EXPIRED
 from sessions_unified.tiers.base import Copy, Read, Tier
+from sessions_unified.tiers.sizing import entry_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,13 +22,6 @@ if TYPE_CHECKING:
 _SAMPLE: Final = 64  # one hit in so many has its age observed
 _NEVER: Final = float("-inf")
 _ALWAYS: Final = float("inf")
-
-# What an entry takes, from its length as msgpack: measured with tracemalloc
-# (tests/unit/sessions_unified/test_memory_bytes.py).
-_BYTES_AN_ENTRY: Final = 1900
-_BYTES_A_BYTE: Final = 4
-
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class _Entry:
@@ -42,17 +34,8 @@ class _Entry:
         self.session = copy.session
         self.true_at = true_at
         self.until = until
-        self.size = estimate_bytes(copy.session)
+        self.size = entry_bytes(copy.session)
         self.used = False
-
-
-def estimate_bytes(session: SessionSnapshot) -> int:
-    """Return about how much memory a session takes here."""
-    try:
-        length = len(_encode(session))
-    except OverflowError:  # an integer beyond 64 bits in somebody's metadata
-        length = len(repr(msgspec.to_builtins(session)))
-    return _BYTES_AN_ENTRY + _BYTES_A_BYTE * length
 
 
 class MemoryTier(Tier):

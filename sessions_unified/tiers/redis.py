@@ -132,7 +132,7 @@ class RedisTier(Tier):
         oldest = codec.to_micros(now - self._bound)
         token = secrets.token_hex(16)
         value = self.run_script(
-            scripts.READ_OR_LEASE, key, token, self._lease_ms, oldest, codec.FORMAT
+            scripts.READ_OR_LEASE, key, token, self._lease_ms, oldest, codec.READABLE
         )
         if value[:1] == codec.LEASE:
             return None, value[1:].decode()
@@ -207,6 +207,10 @@ class RedisTier(Tier):
 
         """
         return self._attempt(self._script, (script, key, *args), operation)
+
+    def close(self) -> None:
+        """Close the connections; the next call opens them again."""
+        self._pool.disconnect()
 
     def start_afresh(self) -> None:
         """Begin anew in a child after fork."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 # Leave a lease where there is nothing, or a copy too old to serve; share one that stands.
-# KEYS: key. ARGV: token, lease ms, oldest servable true_at in µs. Returns what stands now.
+# KEYS: key. ARGV: token, lease ms, oldest servable true_at in µs, formats that can be read.
+# Returns what stands now.
 READ_OR_LEASE: Final = """
 local held = redis.call('GET', KEYS[1])
 if held then
   local kind = string.sub(held, 1, 1)
   if kind == 'L' then return held end
   if kind == 'C' and tonumber(string.sub(held, 18, 33)) > tonumber(ARGV[3])
-     and string.sub(held, 34, 34) == ARGV[4] then return held end
+     and string.find(ARGV[4], string.sub(held, 34, 34), 1, true) then return held end
 end
 local lease = 'L' .. ARGV[1]
 redis.call('SET', KEYS[1], lease, 'PX', ARGV[2])

@@ -171,7 +171,7 @@ class TierContract(ABC):
 
         read = tier.read("ws_1_a").copy
         assert read is not None
-        assert msgspec.to_builtins(read.session) == msgspec.to_builtins(rich)
+        assert msgspec.structs.astuple(read.session) == msgspec.structs.astuple(rich)
         assert read.session == rich
 
 

@@ -46,8 +46,7 @@ def make_tiers(transactional_db: None, redis_flush: None) -> Iterator[MakeTiers]
 
     yield make
     for tiers in built:
-        if tiers.channel is not None:
-            tiers.channel.stop()
+        tiers.stop()
 
 
 @pytest.fixture

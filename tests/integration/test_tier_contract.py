@@ -13,6 +13,8 @@ from sessions_unified.tiers.redis import RedisTier
 from tests.contracts.tier import BOUND_SECONDS, TierContract
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import redis
 
 
@@ -89,8 +91,8 @@ class TestMemoryTier(TierContract):
 @pytest.mark.usefixtures("redis_flush")
 class TestRedisTier(TierContract):
     @pytest.fixture
-    def tier(self, clock: FrozenClock) -> RedisTier:
-        return RedisTier(
+    def tier(self, clock: FrozenClock) -> Iterator[RedisTier]:
+        tier = RedisTier(
             clock=clock,
             alias="default",
             prefix="test",
@@ -98,6 +100,8 @@ class TestRedisTier(TierContract):
             lease_seconds=10,
             breaker=CircuitBreaker(failures=3, reset_seconds=5),
         )
+        yield tier
+        tier.close()
 
     def test_r03_losing_every_key_loses_no_guard(
         self, tier: RedisTier, clock: FrozenClock, redis_client: redis.Redis
