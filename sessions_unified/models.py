@@ -138,8 +138,8 @@ class SessionEvent(models.Model):
 class LogCursor(models.Model):
     """How far a consumer of the event log has come: all up to (``xid``, ``position``) is handled.
 
-    ``trail`` holds where it was a little earlier, newest last, as ``[time, xid, position]`` (time in
-    seconds since 1970): a consumer whose effects were lost goes back to one of them.
+    ``trail`` holds where it was a little earlier, newest last, as ``[time, xid, position]`` (time
+    in seconds since 1970): a consumer whose effects were lost goes back to one of them.
     """
 
     consumer = models.CharField(max_length=64, primary_key=True)

@@ -37,9 +37,18 @@ class FrozenDict(dict[str, Any]):
 EMPTY = FrozenDict()
 
 
+_CONTAINERS = frozenset({dict, list, tuple})
+
+
 def freeze(value: Any) -> Any:
     """Return ``value`` (JSON-shaped) with every object and list made immutable."""
     if type(value) is dict:
+        # Most objects hold nothing but scalars; a call for each of these is what costs.
+        for item in value.values():
+            if type(item) in _CONTAINERS:
+                break
+        else:
+            return FrozenDict(value)
         return FrozenDict({key: freeze(item) for key, item in value.items()})
     if type(value) in {list, tuple}:
         return tuple(freeze(item) for item in value)

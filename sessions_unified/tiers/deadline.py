@@ -119,14 +119,17 @@ def pool_like(source: redis.ConnectionPool, *, size: int) -> redis.ConnectionPoo
     """Return a pool for the server of ``source``, whose connections keep the deadline.
 
     Address, credentials and TLS are ``source``'s; retries are not: a command that is tried again
-    costs its time again. A pool of another kind (Sentinel's) is returned as it is, with its own
+    costs its time again. Nor is the greeting: RESP 2 without the client's name is no round trip,
+    where RESP 3 is three, each of which may be as slow as the command. A pool of another kind (Sentinel's) is returned as it is, with its own
     timeouts.
     """
     if type(source) not in {redis.ConnectionPool, redis.BlockingConnectionPool}:
         return source
-    wanted = source.connection_kwargs | {"retry": Retry(NoBackoff(), 0)}
-    for name in ("retry_on_timeout", "retry_on_error", "maint_notifications_pool_handler"):
-        wanted.pop(name, None)
+    wanted = {
+        name: value
+        for name, value in source.connection_kwargs.items()
+        if not name.startswith(("retry", "maint_notifications", "lib_"))
+    } | {"retry": Retry(NoBackoff(), 0), "protocol": 2, "driver_info": None}
     return DeadlinePool(
         connection_class=_keeping(source.connection_class), max_connections=size, **wanted
     )

@@ -33,6 +33,8 @@ BLANK: Final = (
     "vault_id = NULL, payment_token = NULL, transaction_id = NULL"
 )
 
+NO_UPSELLS: Final = Upsells()
+
 _numbers = msgspec.json.Encoder(decimal_format="number")
 _products = msgspec.json.Decoder(tuple[Product, ...], dec_hook=decode_hook)
 _upsells = msgspec.json.Decoder(Upsells, dec_hook=decode_hook)
@@ -64,7 +66,8 @@ def from_row(row: Sequence[Any]) -> SessionSnapshot:
     values["amount"] = None if amount is None else quantize(amount, values["currency"])
     values["customer"] = None if customer is None else _object.decode(customer)
     values["products"] = _products.decode(values["products"])
-    values["upsells"] = _upsells.decode(values["upsells"])
+    upsells = values["upsells"]
+    values["upsells"] = NO_UPSELLS if upsells == "{}" else _upsells.decode(upsells)
     metadata = values["metadata"]
     values["metadata"] = EMPTY if metadata == "{}" else _object.decode(metadata)
     for name in ("created_at", "updated_at", "expires_at"):

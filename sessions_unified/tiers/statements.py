@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 # values in their text and would fill the server's memory.
 _BY_HAND_ONLY: Final = 2**31
 
+_LOAD_TIMESTAMPTZ: Any = psycopg.adapters.get_loader(
+    psycopg.adapters.types["timestamptz"].oid, psycopg.pq.Format.TEXT
+)
+
 _READ_ONLY: Final = "25006"  # read_only_sql_transaction: a standby, or a primary that was demoted
 _ROLLED_BACK: Final = "40"  # deadlock, serialization failure: the server is well
 _CANCELED: Final = frozenset({"57014", "55P03"})  # statement_timeout, lock_timeout
@@ -75,11 +79,20 @@ def fetch(
     connection.close_if_health_check_failed()
     connection.ensure_connection()
     connection.validate_no_broken_transaction()
-    raw: psycopg.Connection[Any] = connection.connection
-    if raw.prepare_threshold is None:
-        raw.prepare_threshold = _BY_HAND_ONLY
     with connection.wrap_database_errors:
-        return psycopg.Cursor(raw).execute(sql, params, prepare=True).fetchall()
+        return _cursor(connection.connection).execute(sql, params, prepare=True).fetchall()
+
+
+def _cursor(raw: Any) -> psycopg.Cursor[Any]:
+    """Return the connection's cursor for our statements; one thread at a time has a connection."""
+    cursor: psycopg.Cursor[Any] | None = getattr(raw, "sessions_unified_cursor", None)
+    if cursor is None:
+        if raw.prepare_threshold is None:
+            raw.prepare_threshold = _BY_HAND_ONLY
+        cursor = raw.sessions_unified_cursor = psycopg.Cursor(raw)
+        # Django's loader of times is written in Python; psycopg's own isn't.
+        cursor.adapters.register_loader("timestamptz", _LOAD_TIMESTAMPTZ)
+    return cursor
 
 
 def discard(connection: BaseDatabaseWrapper, *, whole_pool: bool = False) -> None:
