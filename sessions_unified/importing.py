@@ -55,7 +55,7 @@ def _insert(tiers: Tiers, sessions: Sequence[SessionSnapshot], source: str) -> s
             FROM changed
         ) SELECT id FROM changed
     """
-    params = [value for session in sessions for value in to_params(session).values()]
+    params = [value for session in sessions for value in to_params(session)]
     with connections[tiers.database.alias].cursor() as cursor:
         cursor.execute(sql, [*params, source, f"import:{source}", tiers.clock.now()])
         return {found for (found,) in cursor.fetchall()}

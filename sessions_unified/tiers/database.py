@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import msgspec
@@ -83,6 +84,24 @@ _SELECT_ROW = (
     f"SELECT {rows.COLUMNS}, holds, last_seen_at FROM {rows.SESSIONS} "
     "WHERE id = %s AND deleted_at IS NULL"
 )
+
+_INSERT = (
+    f"WITH changed AS (INSERT INTO {rows.SESSIONS} ({rows.COLUMNS}, holds) "
+    f"VALUES ({', '.join(rows.PLACEHOLDERS)}, 0) ON CONFLICT (id) DO NOTHING "
+    f"RETURNING id, version), logged AS ({_EVENT}) SELECT 1 FROM changed"
+)
+
+
+@cache
+def _update_sql(names: tuple[str, ...]) -> str:
+    """Return the statement that changes these columns, if the version is as it was, and logs it."""
+    settings = ", ".join(f"{name} = {rows.placeholder(name)}" for name in names)
+    return (
+        f"WITH changed AS (UPDATE {rows.SESSIONS} SET {settings} "
+        "WHERE id = %s AND version = %s AND deleted_at IS NULL RETURNING id, version), "
+        f"logged AS ({_EVENT}) SELECT 1 FROM changed"
+    )
+
 
 _reading = metrics.OPERATION.labels("database", "read")
 _writing = metrics.OPERATION.labels("database", "write")
@@ -163,28 +182,15 @@ class DatabaseTier(Tier):
 
     def insert(self, session: SessionSnapshot, change: Change) -> bool:
         """Insert the row and its event; False if the id is taken, by a tombstone too."""
-        values = rows.to_params(session)
-        sql = (
-            f"WITH changed AS (INSERT INTO {rows.SESSIONS} ({rows.COLUMNS}, holds) "
-            f"VALUES ({', '.join(rows.PLACEHOLDERS)}, 0) ON CONFLICT (id) DO NOTHING "
-            f"RETURNING id, version), logged AS ({_EVENT}) SELECT 1 FROM changed"
-        )
-        return bool(self._write(sql, [*values.values(), *change.params()]))
+        return bool(self._write(_INSERT, [*rows.to_params(session), *change.params()]))
 
     def compare_and_set(
         self, before_version: int, session: SessionSnapshot, change: Change, columns: Iterable[str]
     ) -> bool:
         """Write the named columns if the row is still at ``before_version``; with its event."""
-        values = rows.to_params(session)
-        names = dict.fromkeys([*columns, "version", "updated_at", "expires_at"])
-        settings = ", ".join(f"{name} = {rows.placeholder(name)}" for name in names)
-        sql = (
-            f"WITH changed AS (UPDATE {rows.SESSIONS} SET {settings} "
-            "WHERE id = %s AND version = %s AND deleted_at IS NULL RETURNING id, version), "
-            f"logged AS ({_EVENT}) SELECT 1 FROM changed"
-        )
-        params = [*(values[name] for name in names), session.id, before_version]
-        return bool(self._write(sql, [*params, *change.params()]))
+        names = tuple(dict.fromkeys([*columns, "version", "updated_at", "expires_at"]))
+        params = [*rows.to_params(session, names), session.id, before_version]
+        return bool(self._write(_update_sql(names), [*params, *change.params()]))
 
     def tombstone(self, session_id: str, change: Change) -> int | None:
         """Replace the row by a tombstone; return its version, None if absent or held."""

@@ -18,7 +18,7 @@ from sessions_unified.snapshot import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 SESSIONS: Final = "sessions_unified_unifiedsession"
 EVENTS: Final = "sessions_unified_sessionevent"
@@ -49,12 +49,14 @@ def placeholder(name: str) -> str:
 PLACEHOLDERS: Final = tuple(placeholder(name) for name in FIELDS)
 
 
-def to_params(session: SessionSnapshot) -> dict[str, Any]:
-    """Return column → value, JSON as text."""
-    values: dict[str, Any] = {name: getattr(session, name) for name in FIELDS}
-    for name in JSON_FIELDS:
-        if values[name] is not None:
-            values[name] = _numbers.encode(values[name]).decode()
+def to_params(session: SessionSnapshot, names: Iterable[str] = FIELDS) -> list[Any]:
+    """Return the columns' values in the order of their names, JSON as text."""
+    values = []
+    for name in names:
+        value = getattr(session, name)
+        if name in JSON_FIELDS and value is not None:
+            value = _numbers.encode(value).decode()
+        values.append(value)
     return values
 
 

@@ -15,7 +15,7 @@ from legacy_adapters.database.mapping import COLUMNS, to_session
 from legacy_adapters.exceptions import UnreadableRecordError
 from sessions_unified.flow import get_flow
 from sessions_unified.snapshot import Product
-from sessions_unified.tiers.rows import FIELDS, from_row, to_params
+from sessions_unified.tiers.rows import from_row, to_params
 from tests.legacy import paid_row, row
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def reason(data: dict[str, Any]) -> str:
 
 def stored(session: SessionSnapshot) -> SessionSnapshot:
     """Return the session after its way through the columns, as text and JSON."""
-    return from_row([to_params(session)[name] for name in FIELDS])
+    return from_row(to_params(session))
 
 
 def test_a_plain_row_becomes_a_session_field_by_field() -> None:
