@@ -279,7 +279,7 @@ def test_a_lost_drop_is_not_called_done(root: Client, monkeypatch: pytest.Monkey
     def fail(*_: object) -> None:
         raise RedisDownError
 
-    monkeypatch.setattr("sessions_unified.tiers.redis.RedisTier.connection", fail)
+    monkeypatch.setattr("sessions_unified.tiers.deadline.DeadlinePool.get_connection", fail)
 
     shown = root.post(act_url(session.id, "drop"), follow=True).content.decode()
 

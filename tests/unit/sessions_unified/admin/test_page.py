@@ -144,7 +144,7 @@ def test_a_page_without_redis_says_so(root: Client, monkeypatch: pytest.MonkeyPa
     def fail(*_: object) -> None:
         raise RedisDownError
 
-    monkeypatch.setattr("sessions_unified.tiers.redis.RedisTier.connection", fail)
+    monkeypatch.setattr("sessions_unified.tiers.deadline.DeadlinePool.get_connection", fail)
 
     shown = html(root, session.id)
 
