@@ -11,7 +11,7 @@ from django.contrib.admin.models import LogEntry
 from sessions_unified import get_manager
 from sessions_unified.clock import get_clock
 from sessions_unified.models import SessionEvent, UnifiedSession
-from sessions_unified.tiers import get_tiers
+from sessions_unified.tiers import get_tiers, reset_tiers
 from tests.unit.sessions_unified.admin.conftest import (
     LIST,
     act_url,
@@ -279,6 +279,7 @@ def test_a_lost_drop_is_not_called_done(root: Client, monkeypatch: pytest.Monkey
     def fail(*_: object) -> None:
         raise RedisDownError
 
+    reset_tiers()  # a breaker that another test has opened would speak instead
     monkeypatch.setattr("sessions_unified.tiers.deadline.DeadlinePool.get_connection", fail)
 
     shown = root.post(act_url(session.id, "drop"), follow=True).content.decode()

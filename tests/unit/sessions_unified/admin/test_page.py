@@ -9,7 +9,7 @@ import msgspec
 
 from sessions_unified import get_manager
 from sessions_unified.models import UnifiedSession
-from sessions_unified.tiers import get_tiers
+from sessions_unified.tiers import get_tiers, reset_tiers
 from sessions_unified.tiers.base import Copy
 from tests.unit.sessions_unified.admin.conftest import (
     LIST,
@@ -144,6 +144,7 @@ def test_a_page_without_redis_says_so(root: Client, monkeypatch: pytest.MonkeyPa
     def fail(*_: object) -> None:
         raise RedisDownError
 
+    reset_tiers()  # a breaker that another test has opened would speak instead
     monkeypatch.setattr("sessions_unified.tiers.deadline.DeadlinePool.get_connection", fail)
 
     shown = html(root, session.id)
