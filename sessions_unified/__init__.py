@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,9 +27,14 @@ def get_manager(
         request: the HTTP request served, if any: the actor of events is read from it.
 
     """
-    from django.utils.module_loading import import_string  # noqa: PLC0415  (apps load first)
+    from sessions_unified.conf import get_conf  # noqa: PLC0415  (apps load first)
 
-    from sessions_unified.conf import get_conf  # noqa: PLC0415
+    return _manager_class(get_conf().MANAGER)(endpoint=endpoint, request=request)
 
-    manager: type[UnifiedSessionManager] = import_string(get_conf().MANAGER)
-    return manager(endpoint=endpoint, request=request)
+
+@cache
+def _manager_class(path: str) -> type[UnifiedSessionManager]:
+    from django.utils.module_loading import import_string  # noqa: PLC0415
+
+    manager: type[UnifiedSessionManager] = import_string(path)
+    return manager

@@ -9,9 +9,10 @@ import base64
 import binascii
 import json
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from joserfc import jwe
@@ -110,8 +111,8 @@ def open_token(token: str, *, clock: Clock) -> str:
         raise InvalidTokenError
     try:
         plain = jwe.decrypt_compact(token, key, registry=_REGISTRY).plaintext
-        claims = json.loads(plain or b"")
-    except (JoseError, ValueError, RecursionError) as exc:
+        claims = msgspec.json.decode(plain or b"")
+    except (JoseError, ValueError, RecursionError, msgspec.DecodeError) as exc:
         raise InvalidTokenError from exc
     return _check_claims(claims, clock.now())
 
@@ -120,7 +121,12 @@ def _check_header(token: str) -> str:
     """Return the ``kid`` of a compact JWE of exactly our kind."""
     if len(token) > MAX_TOKEN_BYTES or token.count(".") != _DOTS:
         raise InvalidTokenError
-    head = token.partition(".")[0]
+    return _kid(token.partition(".")[0])
+
+
+@lru_cache(maxsize=64)
+def _kid(head: str) -> str:
+    """Return the ``kid`` of a header; all tokens of one key have the very same one."""
     try:
         raw = base64.b64decode(head + "=" * (-len(head) % 4), altchars=b"-_", validate=True)
         header = json.loads(raw)

@@ -118,10 +118,10 @@ def _is_quiet(connection: Any) -> bool:
 def pool_like(source: redis.ConnectionPool, *, size: int) -> redis.ConnectionPool:
     """Return a pool for the server of ``source``, whose connections keep the deadline.
 
-    Address, credentials and TLS are ``source``'s; retries are not: a command that is tried again
-    costs its time again. Nor is the greeting: RESP 2 without the client's name is no round trip,
-    where RESP 3 is three, each of which may be as slow as the command. A pool of another kind (Sentinel's) is returned as it is, with its own
-    timeouts.
+    Address, credentials and TLS are ``source``'s. Its retries are not: a command that is tried
+    again costs its time again. Nor is its greeting: RESP 2 without the client's name takes no round
+    trip, RESP 3 takes three, each of which may be as slow as the command. A pool of another kind
+    (Sentinel's) is returned as it is, with its own timeouts.
     """
     if type(source) not in {redis.ConnectionPool, redis.BlockingConnectionPool}:
         return source

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy as copying
 import hashlib
 import itertools
 import secrets
@@ -93,8 +92,8 @@ class RedisTier(Tier):
 
     def within(self, budget: Budget) -> RedisTier:
         """Return the same tier, on whose calls ``budget`` is spent."""
-        bounded = copying.copy(self)
-        bounded._budget = budget  # noqa: SLF001  (its own class)
+        bounded = object.__new__(type(self))  # copy.copy takes 6 µs, and there is one a request
+        bounded.__dict__.update(self.__dict__, _budget=budget)
         return bounded
 
     def connection(self) -> redis.Redis:
