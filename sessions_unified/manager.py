@@ -37,6 +37,7 @@ from sessions_unified.exceptions import (
     InvalidTransitionError,
     SessionHeldError,
     SessionNotFoundError,
+    TierUnavailableError,
     VersionConflictError,
 )
 from sessions_unified.flow import get_flow
@@ -274,9 +275,15 @@ class UnifiedSessionManager(AsyncTwins):
             return locked.extend(duration, past_limit=past_limit)
 
     def touch_session(self, session_id: str) -> None:
-        """Note that the shopper was seen now; slides the idle limit, never the absolute one."""
+        """Note that the shopper was seen now; slides the idle limit, never the absolute one.
+
+        Where neither Redis nor the database can take it, the answer goes on, degraded: ``touch``.
+        """
         self._budget.begin()
-        touches.touch(self._tiers, session_id, self._tiers.clock.now())
+        try:
+            touches.touch(self._tiers, session_id, self._tiers.clock.now())
+        except TierUnavailableError:
+            self._reader.degrade("touch")
 
     def drop_copies(self, session_id: str) -> bool:
         """Drop the session from the caches; return whether all of them took notice."""

@@ -7,8 +7,9 @@ untouched.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.db import connections, transaction
 
@@ -20,7 +21,9 @@ from sessions_unified.signals import session_deleted
 from sessions_unified.tiers.rows import BLANK, EVENTS, SESSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+
+    from django.db.backends.utils import CursorWrapper
 
     from sessions_unified.tiers import Tiers
 
@@ -28,6 +31,17 @@ _DUE: Final = (
     "deleted_at IS NULL AND status NOT IN ('completed', 'expired') AND holds = 0 "
     "AND expires_at <= %(now)s AND ({alive}) IS NOT TRUE"
 )
+
+
+# What no touch can keep alive: steps without an idle limit, and the absolute limit.
+_BEYOND_TOUCHES: Final = (
+    "(current_step <> ALL(%(idle_steps)s) OR created_at + %(absolute)s <= %(now)s)"
+)
+
+# A batch finds its rows in the order of an index, locks them, and changes them by their places
+# (ctid): half the time of finding them again by id. A row that changed while it was being locked
+# has another place by then, and is left to the next batch.
+_REPORT: Final = "SELECT (SELECT count(*) FROM changed), count(*), max(mark) FROM due"
 
 
 def due_condition(conf: Conf) -> tuple[str, dict[str, Any]]:
@@ -48,6 +62,21 @@ def due_condition(conf: Conf) -> tuple[str, dict[str, Any]]:
     return _DUE.format(alive=" OR ".join(cases)), params
 
 
+class Batch(NamedTuple):
+    """What one batch did.
+
+    Attributes:
+        done: rows changed.
+        found: rows that it took; as many as it might: there may be more.
+        ended_at: where in its index it ended; None if it found nothing.
+
+    """
+
+    done: int
+    found: int
+    ended_at: datetime | None
+
+
 def expire_due(
     tiers: Tiers,
     *,
@@ -62,32 +91,69 @@ def expire_due(
     counts is still pending.
 
     Rows that another cleaner or a shopper has locked are left to the next batch; with ``only``
-    (ids) they are waited for. Two cleaners at once never settle the same session.
+    (ids) they are waited for, and the caches are told. Two cleaners at once never settle the same
+    session.
     """
-    conf, end = get_conf(), get_flow().end
     now = now or tiers.clock.now()
-    condition, params = due_condition(conf)
-    params |= {
+    if only is None:
+        return settle_batch(tiers, size=batch_size, actor=actor, now=now).done
+    condition, params = due_condition(get_conf())
+    params |= _settling_params(now, actor) | {"size": batch_size, "only": list(only)}
+    sql = _settling_sql(f"{condition} AND id = ANY(%(only)s)", skips_locked=False)
+    with _cursor(tiers) as cursor:
+        cursor.execute(f"{sql} SELECT id, version FROM changed", params)
+        changed = dict(cursor.fetchall())
+        transaction.on_commit(lambda: publish_gone(tiers, changed), using=tiers.database.alias)
+    return len(changed)
+
+
+def settle_batch(
+    tiers: Tiers,
+    *,
+    size: int,
+    now: datetime,
+    actor: str = "system",
+    start: datetime | None = None,
+    spares_idle: bool = False,
+) -> Batch:
+    """Settle a batch of sessions past their end, from ``start`` on in the order of their ends.
+
+    ``spares_idle`` leaves those that an unknown touch might keep alive.
+
+    The caches are not told: a copy past its end is never served (`reading` asks the row), and the
+    relay drops it within seconds.
+    """
+    condition, params = due_condition(get_conf())
+    if spares_idle:
+        condition += f" AND {_BEYOND_TOUCHES}"
+        params["idle_steps"] = list(get_conf().IDLE_LIMIT_SECONDS)
+    if start is not None:
+        condition += " AND expires_at >= %(start)s"
+    params |= _settling_params(now, actor) | {"size": size, "start": start}
+    with _cursor(tiers) as cursor:
+        cursor.execute(f"{_settling_sql(condition, skips_locked=True)} {_REPORT}", params)
+        return Batch(*cursor.fetchone())
+
+
+def _settling_params(now: datetime, actor: str) -> dict[str, Any]:
+    end = get_flow().end
+    return {
         "now": now,
-        "batch": batch_size,
         "end_status": end.status,
         "end_step": end.step,
-        "receipt_until": now + timedelta(seconds=conf.RECEIPT_LIMIT_SECONDS),
+        "receipt_until": now + timedelta(seconds=get_conf().RECEIPT_LIMIT_SECONDS),
         "actor": actor,
-        "only": None if only is None else list(only),
     }
-    sql = _settling_sql(condition, only=only is not None)
-    return _run_batch(tiers, sql, params)
 
 
-def _settling_sql(condition: str, *, only: bool) -> str:
-    """Return the one statement that settles a batch and logs it."""
-    ids = "AND id = ANY(%(only)s)" if only else ""
-    skip = "" if only else "SKIP LOCKED"
+def _settling_sql(condition: str, *, skips_locked: bool) -> str:
+    """Return the common table expressions that settle a batch and log it."""
+    skip, key = ("SKIP LOCKED", "ctid") if skips_locked else ("", "id")
     return f"""
-        WITH due AS (
-            SELECT id, status, current_step FROM {SESSIONS} WHERE {condition} {ids}
-            ORDER BY expires_at LIMIT %(batch)s FOR UPDATE {skip}
+        WITH due AS MATERIALIZED (
+            SELECT {key} AS key, status, current_step, expires_at AS mark
+            FROM {SESSIONS} WHERE {condition}
+            ORDER BY expires_at LIMIT %(size)s FOR UPDATE {skip}
         ), changed AS (
             UPDATE {SESSIONS} AS s SET
                 status = CASE WHEN s.transaction_id IS NULL THEN 'expired' ELSE %(end_status)s END,
@@ -96,7 +162,7 @@ def _settling_sql(condition: str, *, only: bool) -> str:
                 expires_at = CASE WHEN s.transaction_id IS NULL THEN s.expires_at
                                   ELSE %(receipt_until)s END,
                 payment_token = NULL, version = s.version + 1, updated_at = %(now)s
-            FROM due WHERE s.id = due.id
+            FROM due WHERE s.{key} = due.key
             RETURNING s.id, s.version, s.status, s.current_step,
                       due.status AS old_status, due.current_step AS old_step
         ), logged AS (
@@ -111,7 +177,7 @@ def _settling_sql(condition: str, *, only: bool) -> str:
                                'step', jsonb_build_array(old_step, current_step)) END,
                    %(actor)s, %(now)s
             FROM changed
-        ) SELECT id, version FROM changed
+        )
     """
 
 
@@ -136,22 +202,38 @@ def _purge_params(tiers: Tiers) -> dict[str, Any]:
 
 def purge_finished(tiers: Tiers, *, batch_size: int = 500, actor: str = "system") -> int:
     """Replace one batch of sessions past the retention period by tombstones; return how many."""
-    params = _purge_params(tiers) | {"batch": batch_size, "actor": actor}
+    return purge_batch(tiers, size=batch_size, actor=actor).done
+
+
+def purge_batch(
+    tiers: Tiers, *, size: int, actor: str = "system", start: datetime | None = None
+) -> Batch:
+    """Purge a batch, from ``start`` on in the order of ``updated_at``; the caches as in settling.
+
+    Receivers of `session_deleted` run in its transaction.
+    """
+    params = _purge_params(tiers) | {"size": size, "actor": actor, "start": start}
+    since = "" if start is None else "AND updated_at >= %(start)s"
     sql = f"""
-        WITH due AS (
-            SELECT id FROM {SESSIONS} WHERE {_PURGEABLE}
-            ORDER BY updated_at LIMIT %(batch)s FOR UPDATE SKIP LOCKED
+        WITH due AS MATERIALIZED (
+            SELECT ctid AS key, updated_at AS mark FROM {SESSIONS} WHERE {_PURGEABLE} {since}
+            ORDER BY updated_at LIMIT %(size)s FOR UPDATE SKIP LOCKED
         ), changed AS (
             UPDATE {SESSIONS} AS s SET {BLANK}, deleted_at = %(now)s, updated_at = %(now)s,
                 version = s.version + 1
-            FROM due WHERE s.id = due.id RETURNING s.id, s.version
+            FROM due WHERE s.ctid = due.key RETURNING s.id, s.version
         ), logged AS (
             INSERT INTO {EVENTS} (session_id, seq, kind, changed, data, actor, at)
             SELECT id, version, 'session_purged', '[]'::jsonb, '{{}}'::jsonb, %(actor)s, %(now)s
             FROM changed
-        ) SELECT id, version FROM changed
+        ) SELECT report.*, ARRAY(SELECT id FROM changed) FROM ({_REPORT}) AS report
     """
-    return _run_batch(tiers, sql, params, deleted=True)
+    with _cursor(tiers) as cursor:
+        cursor.execute(sql, params)
+        *report, ids = cursor.fetchone()
+        if ids:
+            session_deleted.send(sender=UnifiedSession, session_ids=ids)
+    return Batch(*report)
 
 
 def count_purgeable(tiers: Tiers) -> int:
@@ -160,38 +242,55 @@ def count_purgeable(tiers: Tiers) -> int:
     return _count(tiers, sql, _purge_params(tiers))
 
 
-def drop_old_events(tiers: Tiers, *, batch_size: int = 5000) -> int:
-    """Drop one batch of events of purged sessions past their own retention; return how many."""
+_ENDED: Final = "kind IN ('session_deleted', 'session_purged') AND at <= %(before)s"
+
+
+def _events_before(tiers: Tiers) -> datetime:
     before: datetime = tiers.clock.now() - timedelta(days=get_conf().EVENT_RETENTION_DAYS)
-    sql = f"""
-        DELETE FROM {EVENTS} WHERE position IN (
-            SELECT e.position FROM {EVENTS} e JOIN {SESSIONS} s ON s.id = e.session_id
-            WHERE s.deleted_at <= %(before)s AND e.at <= %(before)s LIMIT %(batch)s
-            FOR UPDATE OF e SKIP LOCKED
-        )
+    return before
+
+
+def drop_old_events(tiers: Tiers, *, batch_size: int = 500) -> int:
+    """Drop the events of one batch of sessions that ended long ago; return how many events."""
+    return events_batch(tiers, size=batch_size).done
+
+
+def events_batch(tiers: Tiers, *, size: int, start: datetime | None = None) -> Batch:
+    """Drop all events of sessions (``size`` of them) deleted longer ago than events are kept.
+
+    They are found by their last event, which goes with the others: nothing is looked at twice.
     """
-    alias = tiers.database.alias
-    with tiers.database.transaction(), connections[alias].cursor() as cursor:
+    since = "" if start is None else "AND at >= %(start)s"
+    sql = f"""
+        WITH due AS MATERIALIZED (
+            SELECT session_id, at AS mark FROM {EVENTS} WHERE {_ENDED} {since}
+            ORDER BY at LIMIT %(size)s FOR UPDATE SKIP LOCKED
+        ), changed AS (
+            DELETE FROM {EVENTS} AS e USING due WHERE e.session_id = due.session_id
+            RETURNING 1
+        ) {_REPORT}
+    """
+    with _cursor(tiers) as cursor:
         # The log's trigger refuses every other DELETE (migration 0002).
         cursor.execute("SET LOCAL sessions_unified.purging = 'on'")
-        cursor.execute(sql, {"before": before, "batch": batch_size})
-        dropped: int = cursor.rowcount
-    return dropped
+        cursor.execute(sql, {"before": _events_before(tiers), "size": size, "start": start})
+        return Batch(*cursor.fetchone())
 
 
-def _run_batch(tiers: Tiers, sql: str, params: dict[str, Any], *, deleted: bool = False) -> int:
-    alias = tiers.database.alias
-    with tiers.database.transaction(), connections[alias].cursor() as cursor:
-        cursor.execute(sql, params)
-        changed = dict(cursor.fetchall())
-        if deleted and changed:
-            session_deleted.send(sender=UnifiedSession, session_ids=list(changed))
-        transaction.on_commit(lambda: publish_gone(tiers, changed), using=alias)
-    return len(changed)
+def count_ended(tiers: Tiers) -> int:
+    """Return of how many sessions `drop_old_events` would drop the events by now."""
+    sql = f"SELECT count(*) FROM {EVENTS} WHERE {_ENDED}"
+    return _count(tiers, sql, {"before": _events_before(tiers)})
+
+
+@contextmanager
+def _cursor(tiers: Tiers) -> Iterator[CursorWrapper]:
+    with tiers.database.transaction(), connections[tiers.database.alias].cursor() as cursor:
+        yield cursor
 
 
 def _count(tiers: Tiers, sql: str, params: dict[str, Any]) -> int:
-    with connections[tiers.database.alias].cursor() as cursor:
+    with _cursor(tiers) as cursor:
         cursor.execute(sql, params)
         (number,) = cursor.fetchone()
     return int(number)

@@ -20,7 +20,6 @@ from sessions_unified.exceptions import (
     InvalidTransitionError,
     SessionExpiredError,
     SessionNotFoundError,
-    TierUnavailableError,
     VersionConflictError,
 )
 from sessions_unified.flow import COMPLETED, EXPIRED, get_flow
@@ -113,7 +112,7 @@ def visit_session(manager: UnifiedSessionManager, session_id: str) -> Visit:
         return Visit(manager=manager, session=exc.session, has_ended=True)
     except SessionNotFoundError:
         return Visit(manager=manager, is_gone=True)
-    _touch(manager, session)
+    manager.touch_session(session.id)
     return Visit(manager=manager, session=_led_on(manager, session))
 
 
@@ -128,13 +127,6 @@ def _read(manager: UnifiedSessionManager, session_id: str) -> SessionSnapshot:
         session = manager.get_session(session_id)
         manager.degraded.add("database")
         return session
-
-
-def _touch(manager: UnifiedSessionManager, session: SessionSnapshot) -> None:
-    try:
-        manager.touch_session(session.id)
-    except TierUnavailableError:
-        manager.degraded.add("touch")
 
 
 def _led_on(manager: UnifiedSessionManager, session: SessionSnapshot) -> SessionSnapshot:

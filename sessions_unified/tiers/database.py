@@ -210,11 +210,17 @@ class DatabaseTier(Tier):
             raise SessionNotFoundError
 
     def raise_last_seen(self, seen: dict[str, datetime]) -> None:
-        """Raise ``last_seen_at`` of several sessions; repeats and stale values are harmless."""
+        """Raise ``last_seen_at`` of several sessions; repeats and stale values are harmless.
+
+        The rows are locked in the order of their ids, so that two who write the same ones wait for
+        each other, and never each for the other.
+        """
         sql = (
+            "WITH t AS (SELECT * FROM unnest(%s::text[], %s::timestamptz[]) AS t(id, seen)), "
+            f"locked AS MATERIALIZED (SELECT s.id FROM {rows.SESSIONS} AS s JOIN t USING (id) "
+            "WHERE s.deleted_at IS NULL ORDER BY s.id FOR NO KEY UPDATE OF s) "
             f"UPDATE {rows.SESSIONS} AS s SET last_seen_at = GREATEST(s.last_seen_at, t.seen) "
-            "FROM unnest(%s::text[], %s::timestamptz[]) AS t(id, seen) "
-            "WHERE s.id = t.id AND s.deleted_at IS NULL RETURNING s.id"
+            "FROM t JOIN locked USING (id) WHERE s.id = t.id RETURNING s.id"
         )
         self._fetch(sql, [list(seen), list(seen.values())])
 

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from contextlib import contextmanager
 from datetime import timedelta
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
+from sessions_unified import pacing, sweeping
+from sessions_unified.exceptions import DatabaseUnavailableError
 from sessions_unified.links import redeem_link
+from sessions_unified.load import Condition
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import SessionEvent, SessionLink, UnifiedSession
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from sessions_unified.snapshot import SessionSnapshot
+    from sessions_unified.tiers import Tiers
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_flush")]
 
@@ -49,6 +59,16 @@ def past_end(session_id: str, **fields: Any) -> None:
     UnifiedSession.objects.filter(pk=session_id).update(
         **{"created_at": long_ago, "updated_at": long_ago, "expires_at": long_ago, **fields}
     )
+
+
+def age_events(session_id: str) -> None:
+    """Make a session's log two years older, which its trigger refuses to everyone else."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        SessionEvent.objects.filter(session_id=session_id).update(
+            at=timezone.now() - timedelta(days=730)
+        )
+        cursor.execute("SET LOCAL session_replication_role = origin")
 
 
 class TestSessionLink:
@@ -236,6 +256,116 @@ class TestCleanupSessions:
         manager.touch_session(session_id)
 
         assert run("cleanup_sessions") == ["Nothing to clean up."]
+
+    def test_it_drops_the_events_of_old_tombstones(
+        self, manager: UnifiedSessionManager, session: SessionSnapshot
+    ) -> None:
+        manager.delete_session(session.id)
+        age_events(session.id)
+
+        assert run("cleanup_sessions", "--dry-run") == [
+            "Would settle 0 and purge 0 sessions, and drop the events of 1 tombstones."
+        ]
+        assert run("cleanup_sessions") == [
+            "Settled 0 and purged 0 sessions. Dropped 2 events of tombstones."
+        ]
+        assert not SessionEvent.objects.exists()
+
+    def test_json_for_scripts(self, backlog: dict[str, str]) -> None:
+        (counted,) = run("cleanup_sessions", "--dry-run", "--json")
+        (cleaned,) = run("cleanup_sessions", "--json", "--no-pace")
+
+        assert json.loads(counted) | {"seconds": 0} == {
+            "dryRun": True,
+            "settled": 2,
+            "purged": 1,
+            "ended": 0,
+            "seconds": 0,
+        }
+        assert json.loads(cleaned) | {"seconds": 0} == {
+            "settled": 2,
+            "purged": 1,
+            "eventsDropped": 0,
+            "endedBy": "done",
+            "seconds": 0,
+        }
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_ctrl_c_ends_it_after_the_batch_under_way(
+        self, backlog: dict[str, str], monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+    ) -> None:
+        settle_batch = sweeping.settle_batch
+
+        def be_interrupted(*args: Any, **kwargs: Any) -> sweeping.Batch:
+            os.kill(os.getpid(), number)
+            return settle_batch(*args, **kwargs)
+
+        monkeypatch.setattr(sweeping, "settle_batch", be_interrupted)
+        out = StringIO()
+
+        with pytest.raises(CommandError, match=r"Stopped before the end\. Run it again"):
+            call_command("cleanup_sessions", "--batch-size", "1", stdout=out)
+
+        assert out.getvalue() == "Settled 1 and purged 0 sessions.\n"
+        monkeypatch.undo()
+        assert run("cleanup_sessions") == ["Settled 1 and purged 1 sessions."]
+
+    def test_a_database_that_is_gone_is_said_with_what_was_done(
+        self, backlog: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: Any, **__: Any) -> None:
+            raise DatabaseUnavailableError
+
+        monkeypatch.setattr(sweeping, "purge_batch", fail)
+
+        with pytest.raises(
+            CommandError,
+            match=r"did not answer(.|\n)*Settled 2 and purged 0 sessions\. Run it again",
+        ):
+            run("cleanup_sessions")
+
+    def test_a_busy_database_is_said_once_in_a_while(
+        self, backlog: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        busy = Condition(trouble="9 connections wait for locks")
+        monkeypatch.setattr(pacing, "observe_database", lambda _: busy)
+        monkeypatch.setattr(pacing, "_SHORTEST_BACKOFF", 0.001)
+        monkeypatch.setattr(pacing, "_LONGEST_BACKOFF", 0.001)
+        err = StringIO()
+
+        call_command("cleanup_sessions", "--batch-size", "1", stdout=StringIO(), stderr=err)
+
+        assert err.getvalue().splitlines() == [
+            "The database is busy, so this goes slowly: 9 connections wait for locks",
+        ]
+
+    def test_while_cleaning_is_on_hold_it_refuses(
+        self, backlog: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        held = Condition(is_held=True)
+        monkeypatch.setattr(pacing, "observe_database", lambda _: held)
+
+        with pytest.raises(CommandError, match="Cleaning is on hold"):
+            run("cleanup_sessions")
+        assert self.states(backlog)["unpaid"] == "pending"
+
+    def test_hold_holds_until_ctrl_c(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(
+            "sessions_unified.management.commands.cleanup_sessions._HOLD_PROOF_SECONDS", 0
+        )
+        hold = pacing.hold
+
+        @contextmanager
+        def hold_for_a_moment(tiers: Tiers) -> Iterator[Callable[[], None]]:
+            with hold(tiers) as prove:
+                yield lambda: (prove(), os.kill(os.getpid(), signal.SIGINT))[0]
+
+        monkeypatch.setattr(pacing, "hold", hold_for_a_moment)
+
+        assert run("cleanup_sessions", "--hold") == [
+            "Cleaning is on hold, everywhere. Ctrl-C lets it go on.",
+            "Cleaning goes on.",
+        ]
 
     @pytest.mark.parametrize("size", ["0", "-3", "x"])
     def test_an_absurd_batch_size(self, size: str) -> None:

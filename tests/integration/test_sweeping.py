@@ -12,7 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sessions_unified import expiry, sweeping, tasks, touches
-from sessions_unified.exceptions import DatabaseUnavailableError
+from sessions_unified.exceptions import (
+    DatabaseUnavailableError,
+    SessionExpiredError,
+    SessionNotFoundError,
+)
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import SessionEvent, UnifiedSession
 from sessions_unified.testing import FrozenClock
@@ -53,22 +57,6 @@ def test_due_sessions_are_settled_by_the_money_aware_rule(make_tiers: MakeTiers)
     completed = SessionEvent.objects.get(session_id=bought.id, seq=4)
     assert completed.data["step"] == ["upsell-1", "success"]
     assert cached == [manager.get_session(young.id)]
-
-
-def test_a_settled_session_is_dropped_from_the_caches(make_tiers: MakeTiers) -> None:
-    clock = FrozenClock()
-    tiers = make_tiers(clock=clock)
-    manager = UnifiedSessionManager(tiers=tiers)
-    session = paid(manager, manager.create_session(**ORDER))
-    clock.advance(minutes=29, seconds=30)
-    manager.get_session(session.id)
-    assert tiers.redis is not None
-    assert tiers.redis.peek(session.id) is not None
-
-    clock.advance(seconds=30)
-    sweeping.expire_due(tiers)
-
-    assert tiers.redis.peek(session.id) is None
 
 
 def test_r24_two_cleaners_never_settle_the_same_session(make_tiers: MakeTiers) -> None:
@@ -145,6 +133,43 @@ def test_finished_sessions_past_retention_become_tombstones(make_tiers: MakeTier
     assert events(old.id)[-1] == (3, "session_purged")
 
 
+def test_a_purged_session_whose_copy_stands_is_not_served(make_tiers: MakeTiers) -> None:
+    clock = FrozenClock()
+    tiers = make_tiers(clock=clock, RETENTION_DAYS=90)
+    manager = UnifiedSessionManager(tiers=tiers)
+    session_id = manager.create_session(**ORDER).id
+    clock.advance(days=2)
+    sweeping.expire_due(tiers)
+    clock.advance(days=91)
+    with pytest.raises(SessionExpiredError):
+        manager.get_session(session_id)  # whatever the caches may hold now
+
+    assert sweeping.purge_finished(tiers) == 1
+
+    with pytest.raises(SessionNotFoundError):
+        manager.get_session(session_id)
+
+
+def test_old_events_are_dropped_by_session_in_batches(make_tiers: MakeTiers) -> None:
+    clock = FrozenClock()
+    tiers = make_tiers(clock=clock)
+    manager = UnifiedSessionManager(tiers=tiers)
+    for _ in range(3):
+        session = paid(manager, manager.create_session(**ORDER))
+        manager.delete_session(session.id)
+        clock.advance(seconds=1)
+    clock.advance(days=366)
+
+    assert sweeping.count_ended(tiers) == 3
+    first = sweeping.events_batch(tiers, size=2)
+    second = sweeping.events_batch(tiers, size=2, start=first.ended_at)
+
+    assert (first.done, first.found) == (8, 2)
+    assert (second.done, second.found) == (4, 1)
+    assert sweeping.count_ended(tiers) == SessionEvent.objects.count() == 0
+    assert UnifiedSession.objects.exclude(deleted_at=None).count() == 3
+
+
 def test_old_events_of_purged_sessions_are_dropped_and_no_others(make_tiers: MakeTiers) -> None:
     clock = FrozenClock()
     tiers = make_tiers(clock=clock)
@@ -217,7 +242,7 @@ def test_touches_are_flushed_once_and_late_ones_are_kept(
     flushed = touches.flush_touches(tiers)
     monkeypatch.undo()
 
-    assert flushed == 2
+    assert flushed == 1
     assert UnifiedSession.objects.get(pk=first.id).last_seen_at == touched_at
     assert touches.pending_touch(tiers, first.id) is None
     assert touches.pending_touch(tiers, second.id) == clock.now()
@@ -248,16 +273,16 @@ def test_a_touch_that_comes_between_two_batches_counts(
     clock.advance(minutes=1)
     here = paid(manager, manager.create_session(**ORDER))
     clock.advance(minutes=29)
-    expire_due = sweeping.expire_due
+    settle_batch = sweeping.settle_batch
 
-    def be_seen_after_the_first_batch(*args: Any, **kwargs: Any) -> int:
-        settled = expire_due(*args, **kwargs)
+    def be_seen_after_the_first_batch(*args: Any, **kwargs: Any) -> sweeping.Batch:
+        settled = settle_batch(*args, **kwargs)
         manager.touch_session(here.id)
         clock.advance(minutes=2)
         return settled
 
     monkeypatch.setattr(tasks, "get_tiers", lambda: tiers)
-    monkeypatch.setattr(sweeping, "expire_due", be_seen_after_the_first_batch)
+    monkeypatch.setattr(sweeping, "settle_batch", be_seen_after_the_first_batch)
 
     assert tasks.expire_due_sessions(batch_size=1) == 1
     assert events(gone.id)[-1][1] == "session_completed"

@@ -177,11 +177,12 @@ def test_a_hold_ends_it_before_the_first_batch(world: World) -> None:
     assert pacer.ended_by == "held"
 
 
-def test_without_rests_it_never_sleeps(world: World) -> None:
+def test_without_rests_it_takes_the_largest_batches_and_never_sleeps(world: World) -> None:
     world.condition = BUSY
 
-    world.work(world.pacer(rests=False), *[0.2] * 5)
+    sizes = world.work(world.pacer(rests=False), *[9.0] * 3)
 
+    assert sizes == [5000, 5000, 5000]
     assert world.slept == []
 
 
