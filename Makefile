@@ -45,12 +45,15 @@ lock: $(VENV)/.dev ## Renew requirements/*.txt from pyproject.toml, to the newes
 	$(COMPILE) --extra docs --extra site --constraints requirements/dev.txt \
 		--output-file requirements/docs.txt
 
-bench: $(VENV)/.dev ## Measure
+bench: $(VENV)/.dev ## Measure beside what others use (ARGS="l1_hit update", ARGS=--quick)
 	@if [ -d tests/benchmarks ]; then $(BIN)/python -m tests.benchmarks $(ARGS); \
 	else echo "There are no benchmarks yet (tests/benchmarks)."; fi
 
-soak: $(VENV)/.dev ## Run the long tests, with the full counts
-	@if [ -d tests/soak ]; then $(BIN)/python -m pytest --hypothesis-profile=soak -m soak tests/soak $(ARGS); \
+bench-growth: $(VENV)/.dev ## Measure with 10,000,000 sessions (ARGS="--growth-rows 100000")
+	@$(BIN)/python -m tests.benchmarks growth growth_get growth_update $(ARGS)
+
+soak: $(VENV)/.dev ## Run the long tests, with the full counts (SOAK_SECONDS=60 ARGS="-k ten_minutes")
+	@if [ -d tests/soak ]; then $(BIN)/python -m pytest --hypothesis-profile=soak -m soak tests $(ARGS); \
 	else echo "There are no soak tests yet (tests/soak)."; fi
 
 docs: $(VENV)/.docs ## Build the documentation into build/docs

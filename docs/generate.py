@@ -40,6 +40,11 @@ ENVIRONMENT: Final = {
     "DATABASE_URL": "The PostgreSQL database (14 or newer): "
     "`postgresql://user:password@host:5432/name`.",
     "DATABASE_POOL_MAX": "Most connections to it from one process.",
+    "DATABASE_BUDGET_SECONDS": "Longest wait for the database in one request, all statements "
+    "together.",
+    "PREPARED_STATEMENTS": "`0` behind a transaction pooler that cannot keep prepared statements.",
+    "WATCH_SECONDS": "How often a process sets its clock by the database and sees whether it "
+    "answers.",
     "REDIS_URL": "A server that speaks Redis' protocol, for the cache and the task queue.",
     "REDIS_TIMEOUT_MS": "Longest wait for one Redis command, and for its connection.",
     "REDIS_BUDGET_MS": "Longest wait for Redis in one request, all commands together.",
@@ -60,6 +65,12 @@ ENVIRONMENT: Final = {
     "database.",
     "LEGACY_SESSION_TABLE": "The old shop's session table: `table` or `schema.table`.",
     "STATIC_ROOT": "Where `manage.py collectstatic` puts the static files.",
+    "METRICS_TOKEN": "What Prometheus sends as `Authorization: Bearer …` to read `/metrics`. "
+    "Empty: nobody may, except with `INSECURE_HTTP`.",
+    "METRICS_PORT": "Where a worker answers `/metrics` too, with what it has counted. 0: nowhere.",
+    "PROMETHEUS_MULTIPROC_DIR": "A directory where the processes of one machine or container put "
+    "what they count, so that any of them can show it all ([monitor](docs/howto/monitor.md)). "
+    "Empty: each shows its own.",
     "LOG_FORMAT": "`json`, or `lines` for people.",
     "LOG_LEVEL": "The least severe messages that are logged.",
     "DEBUG": "Django's debug mode. Never in production.",
@@ -123,6 +134,8 @@ def block(name: str, path: Path) -> str:
         "flow-moves": moves_block,
         "flow-positions": positions_block,
         "sandbox-cards": cards_block,
+        "metrics-counted": counted_block,
+        "metrics-measured": measured_block,
     }
     return relative_links(makers[kind](), path)
 
@@ -307,6 +320,41 @@ def cards_block() -> str:
 
     rows = ((f"`{token}`", prose(card.label.partition(": ")[2])) for token, card in CARDS.items())
     return table(("Payment token", "What happens"), rows)
+
+
+# Metrics
+
+
+def counted_block() -> str:
+    """Return the table of what the processes count."""
+    from prometheus_client.metrics import MetricWrapperBase  # noqa: PLC0415
+
+    from sessions_unified import metrics  # noqa: PLC0415
+
+    rows = []
+    for each in vars(metrics).values():
+        if isinstance(each, MetricWrapperBase):
+            (family,) = each.describe()
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            rows.append(metric_row(name, family.type, each._labelnames, family.documentation))  # noqa: SLF001
+    return table(("Metric", "Kind", "Labels", "What it says"), rows)
+
+
+def measured_block() -> str:
+    """Return the table of what is measured when Prometheus asks."""
+    from sessions_unified import metrics  # noqa: PLC0415
+
+    rows = (
+        metric_row(each.name, "gauge", each.labelnames, each.documentation)
+        for each in vars(metrics).values()
+        if isinstance(each, metrics.Measured)
+    )
+    return table(("Metric", "Kind", "Labels", "What it says"), rows)
+
+
+def metric_row(name: str, kind: str, labels: Iterable[str], text: str) -> tuple[str, ...]:
+    """Return a metric's line."""
+    return f"`{name}`", kind, ", ".join(f"`{label}`" for label in labels), prose(text)
 
 
 # Commands

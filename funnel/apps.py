@@ -12,5 +12,5 @@ class FunnelConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect the receivers."""
-        from funnel import checks
+        from funnel import checks, worker_metrics
         from funnel.payments import receivers

@@ -3,16 +3,17 @@
 `docs/reference/settings.md` lists the variables.
 """
 
+import os
 from pathlib import Path
 
 import environ
-import structlog
 from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from funnel.redaction import redact_links
+from funnel.logs import configure_structlog, logging_config
+from sessions_unified.postgres import BudgetedConnection
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -74,6 +75,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "funnel.probes.ProbeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -108,11 +110,15 @@ TEMPLATES = [
 _POOL = {
     "min_size": 1,
     "max_size": env.int("DATABASE_POOL_MAX", default=8),
-    # A shopper rather sees "try again" than waits.
+    # A shopper rather sees "try again" than waits: for a connection, and for the answers.
     "timeout": 2,
+    "connection_class": BudgetedConnection,
+    # The pool tries again by itself this long, ever more rarely; then at the next request.
+    "reconnect_timeout": 10,
 }
 DATABASES = {"default": env.db_url("DATABASE_URL")}
 DATABASES["default"].setdefault("OPTIONS", {})["pool"] = _POOL
+DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 2)
 # The pool tries a connection before it hands it out: a restarted server costs nobody an error.
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 LEGACY_DATABASE_URL = env.str("LEGACY_DATABASE_URL", default="")
@@ -150,6 +156,9 @@ SESSIONS_UNIFIED = {
     "COOKIE_NAME": "funnel_session" if INSECURE_HTTP else "__Host-funnel_session",
     "COOKIE_SECURE": not INSECURE_HTTP,
     "REDIS_BUDGET_MS": env.int("REDIS_BUDGET_MS", default=50),
+    "DATABASE_BUDGET_SECONDS": env.float("DATABASE_BUDGET_SECONDS", default=5),
+    "PREPARED_STATEMENTS": env.bool("PREPARED_STATEMENTS", default=True),
+    "WATCH_SECONDS": env.float("WATCH_SECONDS", default=5),
 }
 
 FUNNEL = {
@@ -201,74 +210,39 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_TIME_LIMIT = 300
+# A wake-up that no worker took before the next one came is dropped: one is enough.
 CELERY_BEAT_SCHEDULE = {
-    "flush-touches": {"task": "sessions_unified.flush_pending_touches", "schedule": 10.0},
-    "expire-due": {"task": "sessions_unified.expire_due_sessions", "schedule": 30.0},
+    "flush-touches": {
+        "task": "sessions_unified.flush_pending_touches",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
+    "expire-due": {
+        "task": "sessions_unified.expire_due_sessions",
+        "schedule": 30.0,
+        "options": {"expires": 30},
+    },
     "purge": {
         "task": "sessions_unified.purge_finished_sessions",
-        "schedule": crontab(minute="17"),
+        "schedule": crontab(minute="2-59/5"),
+        "options": {"expires": 300},
     },
+    "audit": {"task": "sessions_unified.audit_tiers_sample", "schedule": crontab(minute="32")},
     "forget-keys": {"task": "funnel.forget_idempotency_keys", "schedule": crontab(minute="47")},
 }
 
-# What other libraries log by the standard library is given the same fields. Django names the path
-# of every request that it answers with an error.
-_FOREIGN_LOGS = [
-    structlog.contextvars.merge_contextvars,
-    redact_links,
-    structlog.stdlib.add_logger_name,
-    structlog.stdlib.add_log_level,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-]
-structlog.configure(
-    processors=[
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.filter_by_level,
-        redact_links,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-    ],
-    logger_factory=structlog.stdlib.LoggerFactory(),
-    cache_logger_on_first_use=True,
-)
+configure_structlog()
 DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "json": {
-            "()": structlog.stdlib.ProcessorFormatter,
-            "foreign_pre_chain": _FOREIGN_LOGS,
-            "processors": [
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                structlog.processors.JSONRenderer(),
-            ],
-        },
-        "lines": {
-            "()": structlog.stdlib.ProcessorFormatter,
-            "foreign_pre_chain": _FOREIGN_LOGS,
-            "processors": [
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                structlog.processors.KeyValueRenderer(
-                    key_order=["event", "request", "code"], drop_missing=True
-                ),
-            ],
-        },
-    },
-    "handlers": {
-        "console": {
-            "class": "logging.StreamHandler",
-            "formatter": env.str("LOG_FORMAT", default="json"),
-        },
-    },
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
-    "loggers": {
-        "django_structlog": {"level": env.str("LOG_LEVEL", default="INFO")},
-        "django.server": {"level": "WARNING"},
-        "django.request": {"level": "ERROR"},
-    },
-}
+LOGGING = logging_config(
+    shape=env.str("LOG_FORMAT", default="json"), level=env.str("LOG_LEVEL", default="INFO")
+)
+
+# Who may read /metrics (`funnel.probes`), and where processes put what they count.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+METRICS_PORT = env.int("METRICS_PORT", default=0)
+_METRICS_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", default="")
+if _METRICS_DIR:
+    Path(_METRICS_DIR).mkdir(parents=True, exist_ok=True)
+else:
+    # prometheus_client takes an empty one for the working directory.
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)

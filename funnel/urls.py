@@ -6,8 +6,6 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from funnel import views
-
 # Swagger UI's page has one <style> of its own: allowed by its hash, on this page alone.
 docs = csp_update(
     {"style-src": ["'self'", "'sha256-MMpT0iDxyjALd9PdfepImGX3DBfJPXZ4IlDWdPAgtn0='"]}
@@ -20,7 +18,6 @@ urlpatterns = [
     path("api/docs", docs, name="docs"),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
-    path("livez", views.livez, name="livez"),
     path("", include("funnel.storefront.urls")),
 ]
 

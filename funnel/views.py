@@ -1,21 +1,15 @@
-"""Addresses that are nobody's page: liveness, and the last-resort error pages."""
+"""The last-resort error pages."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from django.http import HttpResponse
 from django.shortcuts import render
 
 from sessions_unified.api.problems import problem_response
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest
-
-
-def livez(request: HttpRequest) -> HttpResponse:
-    """Answer that this process serves; asks nothing of any dependency (promise R46)."""
-    return HttpResponse("ok\n", content_type="text/plain")
+    from django.http import HttpRequest, HttpResponse
 
 
 def _error(request: HttpRequest, status: int, code: str, title: str, detail: str) -> HttpResponse:

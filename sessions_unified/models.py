@@ -27,6 +27,10 @@ class Xid8Field(models.BigIntegerField):  # type: ignore[type-arg]  # only the s
         """Return the id as text, which PostgreSQL casts."""
         return None if value is None else str(value)
 
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        """Return the same; Django would make an integer of it, which PostgreSQL does not cast."""
+        return self.get_prep_value(value)
+
 
 class CurrentXid(Func):
     """``pg_current_xact_id()``: the id of the transaction that writes the row."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from django.db import connections
 
 from sessions_unified.exceptions import DatabaseUnavailableError
+from sessions_unified.pool_stats import count_pool
 
 if TYPE_CHECKING:
     from sessions_unified.tiers import Tiers
@@ -51,6 +52,7 @@ class Watch:
         """Look once."""
         if self._tiers.memory is not None:
             self._tiers.memory.drain_metrics()
+        count_pool()
         try:
             self._tiers.database.ping()
         except DatabaseUnavailableError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from contextlib import ExitStack
@@ -84,8 +85,10 @@ def run(directory: Path, port: int, signals: StopSignals) -> None:
     with ExitStack() as stack:
         services = stack.enter_context(running_services(directory, durable=True, say=aloud))
         variables = site_variables(directory, services, site.base_url)
+        # What processes of an earlier run counted is none of this one's.
+        shutil.rmtree(variables["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
         prepared = prepare(directory, variables, signals)
-        with step(aloud, "Starting web, worker and beat"):
+        with step(aloud, "Starting web, worker, beat and relay"):
             stack.enter_context(site.running(variables))
             site.wait_until_ready(signals)
         aloud(f"\n{banner(site.base_url, prepared)}\n\n")
@@ -111,6 +114,7 @@ def site_variables(directory: Path, services: Services, base_url: str) -> dict[s
         "INSECURE_HTTP": "1",
         "LOG_FORMAT": "lines",
         "STATIC_ROOT": str(directory / "static"),
+        "PROMETHEUS_MULTIPROC_DIR": str(directory / "metrics"),
         "DJANGO_SETTINGS_MODULE": "funnel.settings",
         "PYTHONUNBUFFERED": "1",
     }

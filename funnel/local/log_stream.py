@@ -13,7 +13,7 @@ from funnel.local.log_lines import tidy
 
 LINES_KEPT = 20
 WIDTH = 6
-COLOURS = {"web": "36", "worker": "35", "beat": "33"}
+COLOURS = {"web": "36", "worker": "35", "beat": "33", "relay": "32"}
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -1,4 +1,4 @@
-"""The site's own processes, as command lines: web, worker and beat."""
+"""The site's own processes, as command lines: web, worker, beat and relay."""
 
 from __future__ import annotations
 
@@ -39,3 +39,8 @@ def beat(*, directory: Path) -> list[str]:
         *("--loglevel", "INFO", "--pidfile", ""),
         *("--schedule", str(directory / "beat-schedule")),
     ]
+
+
+def relay() -> list[str]:
+    """Follow the event log."""
+    return [sys.executable, "-m", "django", "run_relay"]

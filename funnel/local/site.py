@@ -1,4 +1,4 @@
-"""The site's own processes on this machine: web, worker and beat, watched together."""
+"""The site's own processes on this machine: web, worker, beat and relay, watched together."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HTTP_SERVER_ERROR = 500
 
 
 class Site:
-    """The three processes, and what they print.
+    """The four processes, and what they print.
 
     Attributes:
         base_url: where the shop is, without a final slash.
@@ -45,6 +45,7 @@ class Site:
             "web": programs.web(port=port),
             "worker": programs.worker(),
             "beat": programs.beat(directory=directory),
+            "relay": programs.relay(),
         }
         self.children = [
             Child(name=name, argv=argv, records=directory) for name, argv in commands.items()

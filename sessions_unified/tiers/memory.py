@@ -184,9 +184,9 @@ class MemoryTier(Tier):
 
     def drain_metrics(self) -> None:
         """Hand what `hit` has counted over to the metrics."""
-        hits = self._hits
-        metrics.READS.labels("memory", "hit").inc(hits - self._counted_hits)
-        self._counted_hits = hits
+        with self._lock:
+            hits, self._counted_hits = self._hits - self._counted_hits, self._hits
+        metrics.READS.labels("memory", "hit").inc(hits)
         metrics.L1_ENTRIES.set(len(self._entries))
         metrics.L1_BYTES.set(self.bytes)
 

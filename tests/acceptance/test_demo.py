@@ -195,6 +195,7 @@ def test_a_newcomer_starts_the_demo_looks_around_and_comes_back(
 
     assert first.survivors() == set()
     assert [line.split(" … ")[0] for line in first.lines if line.startswith("Stopping")] == [
+        "Stopping relay",
         "Stopping beat",
         "Stopping worker",
         "Stopping web",

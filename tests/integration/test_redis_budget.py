@@ -1,4 +1,4 @@
-"""One total time for Redis a request, however slow each of its steps is (promises R13, R14, R47)."""
+"""One total time for Redis a request, however slow its steps are (promises R13, R14, R47)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Liveness and the last-resort error pages."""
+"""The last-resort error pages."""
 
 from __future__ import annotations
 
@@ -6,13 +6,6 @@ import pytest
 from django.test import Client, RequestFactory
 
 from funnel import views
-
-
-def test_r46_livez_asks_no_dependency() -> None:
-    # This test may not touch the database: pytest-django would raise.
-    response = Client().get("/livez")
-
-    assert (response.status_code, response.content) == (200, b"ok\n")
 
 
 @pytest.mark.parametrize("path", ["/api/nothing", "/api/session/not-an-id", "/api/"])
