@@ -13,8 +13,8 @@ import msgspec
 from django.conf import settings
 from django.http import HttpResponse
 
-from sessions_unified.exposition import CONTENT_TYPE, exposition
-from sessions_unified.readiness import readiness
+from sessions_unified.monitoring.exposition import CONTENT_TYPE, exposition
+from sessions_unified.monitoring.readiness import readiness
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from celery import signals
 from django.conf import settings
 
 from funnel.probes import may_scrape
-from sessions_unified.exposition import CONTENT_TYPE, counted
+from sessions_unified.monitoring.exposition import CONTENT_TYPE, counted
 
 logger = logging.getLogger(__name__)
 

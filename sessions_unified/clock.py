@@ -52,9 +52,9 @@ class Clock(ABC):
 class DatabaseClock(Clock):
     """The database's time without asking it at every call.
 
-    The offset is measured once a minute at least; `sessions_unified.watch` does so oftener, and
-    off the request's path. While the database does not answer the last offset stands; before the
-    first answer the host's own clock does.
+    The offset is measured once a minute at least; `sessions_unified.tiers.watch` does so oftener,
+    and off the request's path. While the database does not answer the last offset stands; before
+    the first answer the host's own clock does.
     """
 
     def __init__(self, alias: str = "default") -> None:

@@ -1,6 +1,6 @@
 """When a session ends: idle and absolute limits by step, and the receipt limit after success.
 
-Rules 6 and 8 of `manager`. The same limits as SQL for batches: `sessions_unified.sweeping`.
+Rules 6 and 8 of `manager`. The same limits as SQL for batches: `sessions_unified.upkeep.sweeping`.
 """
 
 from __future__ import annotations

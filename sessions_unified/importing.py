@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import msgspec
 from django.db import connections, transaction
 
-from sessions_unified import sweeping
 from sessions_unified.models import UnifiedSession
 from sessions_unified.publishing import publish_gone
 from sessions_unified.signals import session_imported
 from sessions_unified.tiers.database import Change
 from sessions_unified.tiers.rows import COLUMNS, EVENTS, FIELDS, PLACEHOLDERS, SESSIONS, to_params
+from sessions_unified.upkeep import sweeping
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

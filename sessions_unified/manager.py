@@ -30,7 +30,6 @@ from django.db import transaction
 from sessions_unified import changes as changing
 from sessions_unified import expiry, health, ids, touches
 from sessions_unified.asynchronous import AsyncTwins
-from sessions_unified.budget import Budget
 from sessions_unified.conf import get_conf
 from sessions_unified.exceptions import (
     InvalidChangeError,
@@ -49,6 +48,7 @@ from sessions_unified.reading import TieredReader
 from sessions_unified.signals import session_deleted
 from sessions_unified.snapshot import SessionSnapshot
 from sessions_unified.tiers import Copy, Tiers, get_tiers
+from sessions_unified.tiers.budget import Budget
 from sessions_unified.tiers.database import Change
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from sessions_unified import expiry, metrics, sweeping, touches
+from sessions_unified import expiry, metrics, touches
 from sessions_unified.exceptions import (
     SessionExpiredError,
     SessionNotFoundError,
@@ -14,13 +14,14 @@ from sessions_unified.exceptions import (
 from sessions_unified.flow import COMPLETED, EXPIRED
 from sessions_unified.tiers import Loaded
 from sessions_unified.tiers.base import Copy, Read
+from sessions_unified.upkeep import sweeping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from sessions_unified.budget import Budget
     from sessions_unified.snapshot import SessionSnapshot
     from sessions_unified.tiers import Tiers
+    from sessions_unified.tiers.budget import Budget
 
 Answer = TypeVar("Answer")
 

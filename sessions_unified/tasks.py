@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 from celery import shared_task
 
 from sessions_unified import auditing, touches
-from sessions_unified.cleaning import Cleaner
 from sessions_unified.exceptions import TierUnavailableError
-from sessions_unified.pacing import database_pacer
 from sessions_unified.tiers import Tiers, get_tiers
+from sessions_unified.upkeep.cleaning import Cleaner
+from sessions_unified.upkeep.pacing import database_pacer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from sessions_unified import ids
 from sessions_unified.conf import get_conf
 from sessions_unified.doctor.findings import Check, Finding, Stopwatch, failed, ok, warned
 from sessions_unified.models import SessionEvent, UnifiedSession
-from sessions_unified.pool_stats import get_pool
+from sessions_unified.monitoring.pool_stats import get_pool
 from sessions_unified.tiers.rows import EVENTS
 
 if TYPE_CHECKING:

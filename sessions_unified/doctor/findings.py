@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from sessions_unified.measuring import within
+from sessions_unified.monitoring.measuring import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -9,7 +9,7 @@ from django.db import transaction
 from sessions_unified import ids, links
 from sessions_unified.conf import get_conf
 from sessions_unified.doctor.findings import Check, Finding, Stopwatch, ok, warned
-from sessions_unified.key_check import check_token_keys
+from sessions_unified.monitoring.key_check import check_token_keys
 
 _ROTATE: Final = "See docs/howto/rotate-token-keys.md."
 

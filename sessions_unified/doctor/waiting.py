@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from sessions_unified import event_log, vitals
+from sessions_unified import event_log
 from sessions_unified.doctor.findings import Check, Finding, Stopwatch, failed, ok, warned
 from sessions_unified.models import LogCursor
+from sessions_unified.monitoring import vitals
 from sessions_unified.tiers import get_tiers
 
 _RELAY_WARN_SECONDS: Final = 10

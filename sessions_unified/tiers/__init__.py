@@ -13,17 +13,17 @@ from django.core.signals import setting_changed
 
 from sessions_unified.clock import Clock, get_clock
 from sessions_unified.conf import Conf, get_conf
-from sessions_unified.singleflight import SingleFlight
 from sessions_unified.tiers.base import Copy, Tier
 from sessions_unified.tiers.breaker import CircuitBreaker
 from sessions_unified.tiers.channel import InvalidationChannel
 from sessions_unified.tiers.database import DatabaseTier
 from sessions_unified.tiers.memory import MemoryTier
 from sessions_unified.tiers.redis import RedisTier
-from sessions_unified.watch import Watch
+from sessions_unified.tiers.singleflight import SingleFlight
+from sessions_unified.tiers.watch import Watch
 
 if TYPE_CHECKING:
-    from sessions_unified.budget import Budget
+    from sessions_unified.tiers.budget import Budget
 
 __all__ = ["Copy", "Tier", "Tiers", "get_tiers"]
 

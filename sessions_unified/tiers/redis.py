@@ -24,9 +24,9 @@ from sessions_unified.tiers.deadline import DEADLINE, pool_like
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from sessions_unified.budget import Budget
     from sessions_unified.clock import Clock
     from sessions_unified.tiers.breaker import CircuitBreaker
+    from sessions_unified.tiers.budget import Budget
 
 Answer = TypeVar("Answer")
 

@@ -25,8 +25,8 @@ from sessions_unified.exceptions import (
     SessionNotFoundError,
 )
 from sessions_unified.models import SessionEvent, UnifiedSession
-from sessions_unified.sweeping import expire_due, purge_finished
 from sessions_unified.tiers import database, get_tiers
+from sessions_unified.upkeep.sweeping import expire_due, purge_finished
 from tests.charges import (
     State,
     answers,

@@ -22,8 +22,8 @@ from sessions_unified.exceptions import (
     SessionNotFoundError,
 )
 from sessions_unified.models import UnifiedSession
-from sessions_unified.sweeping import expire_due
 from sessions_unified.tiers import get_tiers
+from sessions_unified.upkeep.sweeping import expire_due
 from tests.charges import (
     State,
     answer,

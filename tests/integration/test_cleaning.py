@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import connection, transaction
 
-from sessions_unified import metrics, sweeping, tasks, touches
-from sessions_unified.cleaning import Cleaner, Run
-from sessions_unified.load import LOCKS
+from sessions_unified import metrics, tasks, touches
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import SessionEvent, UnifiedSession
-from sessions_unified.pacing import Pacer
 from sessions_unified.testing import FrozenClock
+from sessions_unified.upkeep import sweeping
+from sessions_unified.upkeep.cleaning import Cleaner, Run
+from sessions_unified.upkeep.load import LOCKS
+from sessions_unified.upkeep.pacing import Pacer
 from tests.fault_site import proxy_to
 from tests.managing import ORDER, events, paid
 
@@ -377,7 +378,7 @@ class TestRedisDown:
         clock.advance(minutes=2)
         redis_proxy.refuse()
 
-        with caplog.at_level(logging.WARNING, logger="sessions_unified.cleaning"):
+        with caplog.at_level(logging.WARNING, logger="sessions_unified.upkeep.cleaning"):
             run = cleaner(tiers, largest=1).settle()
 
         assert run.done == 2
@@ -385,7 +386,9 @@ class TestRedisDown:
         assert rows[unpaid.id].status == "expired"
         assert rows[old.id].status == "completed"
         assert rows[idle.id].status == rows[seen.id].status == "processing"
-        assert [name for name, *_ in caplog.record_tuples].count("sessions_unified.cleaning") == 1
+        assert [name for name, *_ in caplog.record_tuples].count(
+            "sessions_unified.upkeep.cleaning"
+        ) == 1
 
         redis_proxy.pass_on()
         assert cleaner(tiers).settle().done == 1

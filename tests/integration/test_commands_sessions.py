@@ -15,12 +15,12 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from sessions_unified import pacing, sweeping
 from sessions_unified.exceptions import DatabaseUnavailableError
 from sessions_unified.links import redeem_link
-from sessions_unified.load import Condition
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import SessionEvent, SessionLink, UnifiedSession
+from sessions_unified.upkeep import pacing, sweeping
+from sessions_unified.upkeep.load import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

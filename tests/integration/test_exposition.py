@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -14,9 +15,10 @@ from django.db import connection, transaction
 from prometheus_client.parser import text_string_to_metric_families
 
 from funnel.local.ports import LOOPBACK, free_port
-from sessions_unified import exposition, get_manager, metrics
+from sessions_unified import get_manager, metrics
 from sessions_unified.models import UnifiedSession
-from sessions_unified.pool_stats import count_pool, get_pool
+from sessions_unified.monitoring import exposition
+from sessions_unified.monitoring.pool_stats import count_pool, get_pool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,7 +109,7 @@ def test_without_redis_a_scrape_still_shows_the_rest(settings: SettingsWrapper) 
 def test_a_measurement_that_takes_too_long_costs_the_others_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sessions_unified.vitals.STATEMENT_SECONDS", 0.2)
+    monkeypatch.setattr("sessions_unified.monitoring.vitals.STATEMENT_SECONDS", 0.2)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE sessions_unified_logcursor")
         shown = scraped()
@@ -137,7 +139,12 @@ def test_the_pool_is_counted_once() -> None:
     count_pool()
     before = metrics.POOL_WAITS._value.get()
     pool = get_pool()
-    taken = [pool.getconn() for _ in range(pool.max_size - pool.get_stats()["pool_size"] + 1)]
+    connection.close()
+    taken = [pool.getconn() for _ in range(pool.max_size)]
+    returning = threading.Timer(0.1, pool.putconn, [taken.pop()])
+    returning.start()
+    taken.append(pool.getconn())  # waits for it
+    returning.join()
     for each in taken:
         pool.putconn(each)
 
@@ -156,7 +163,7 @@ from sessions_unified import metrics
 metrics.GAPS.inc()
 metrics.L1_ENTRIES.set(7)
 if len(sys.argv) > 1:
-    from sessions_unified.exposition import counted
+    from sessions_unified.monitoring.exposition import counted
     sys.stdout.write(counted().decode())
 """
 

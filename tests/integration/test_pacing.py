@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from django.db import connection
 
-from sessions_unified import load
-from sessions_unified.load import observe_database
-from sessions_unified.pacing import database_pacer, hold
+from sessions_unified.upkeep import load
+from sessions_unified.upkeep.load import observe_database
+from sessions_unified.upkeep.pacing import database_pacer, hold
 from tests.managing import wait_for
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ import pytest
 from django.core.cache import caches
 from django.test import RequestFactory
 
-from sessions_unified.budget import Budget
 from sessions_unified.exceptions import TierUnavailableError
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.testing import FrozenClock
 from sessions_unified.tiers.base import Copy
 from sessions_unified.tiers.breaker import CircuitBreaker
+from sessions_unified.tiers.budget import Budget
 from sessions_unified.tiers.redis import RedisTier
 from tests.fault_proxy import FaultProxy
 from tests.managing import ORDER

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sessions_unified import expiry, sweeping, tasks, touches
+from sessions_unified import expiry, tasks, touches
 from sessions_unified.exceptions import (
     DatabaseUnavailableError,
     SessionExpiredError,
@@ -21,6 +21,7 @@ from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import SessionEvent, UnifiedSession
 from sessions_unified.testing import FrozenClock
 from sessions_unified.tiers import build_tiers
+from sessions_unified.upkeep import sweeping
 from tests.managing import ORDER, events, paid
 
 if TYPE_CHECKING:

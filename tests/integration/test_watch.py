@@ -15,7 +15,7 @@ from sessions_unified.clock import DatabaseClock
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.tiers import get_tiers, reset_tiers
 from sessions_unified.tiers.channel import EVERYTHING
-from sessions_unified.watch import Watch
+from sessions_unified.tiers.watch import Watch
 from tests.managing import ORDER, wait_for, warm
 
 if TYPE_CHECKING:

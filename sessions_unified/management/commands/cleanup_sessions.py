@@ -10,19 +10,19 @@ import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import InterfaceError, OperationalError
 
-from sessions_unified import pacing, sweeping
-from sessions_unified.cleaning import Cleaner
 from sessions_unified.exceptions import DatabaseUnavailableError
 from sessions_unified.progress import progress
 from sessions_unified.tiers import get_tiers
+from sessions_unified.upkeep import pacing, sweeping
+from sessions_unified.upkeep.cleaning import Cleaner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from django.core.management.base import OutputWrapper
 
-    from sessions_unified.cleaning import Run
-    from sessions_unified.pacing import Pacer
+    from sessions_unified.upkeep.cleaning import Run
+    from sessions_unified.upkeep.pacing import Pacer
 
 ACTOR: Final = "operator"
 AGAIN: Final = "Run it again to go on: nothing is done twice."

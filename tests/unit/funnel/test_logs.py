@@ -93,9 +93,9 @@ def test_a_request_without_a_session_says_none() -> None:
 
 def test_every_line_of_a_task_has_its_id(log: io.StringIO) -> None:
     bind_task(task_id="t-1")
-    logging.getLogger("sessions_unified.sweeping").warning("within")
+    logging.getLogger("sessions_unified.upkeep.sweeping").warning("within")
     forget_task()
-    logging.getLogger("sessions_unified.sweeping").warning("after")
+    logging.getLogger("sessions_unified.upkeep.sweeping").warning("after")
 
     within, after = log.getvalue().splitlines()
     assert "t-1" in within

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from funnel import probes
-from sessions_unified.readiness import DEGRADED, FAILED, OK, Check, Readiness
+from sessions_unified.monitoring.readiness import DEGRADED, FAILED, OK, Check, Readiness
 
 if TYPE_CHECKING:
     from pytest_django.fixtures import SettingsWrapper

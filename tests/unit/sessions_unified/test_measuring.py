@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from sessions_unified.measuring import Kept, within
+from sessions_unified.monitoring.measuring import Kept, within
 
 
 class Question:

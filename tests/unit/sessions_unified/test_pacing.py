@@ -10,8 +10,8 @@ from itertools import pairwise
 
 import pytest
 
-from sessions_unified.load import Condition, Latency
-from sessions_unified.pacing import Pacer, interruptible
+from sessions_unified.upkeep.load import Condition, Latency
+from sessions_unified.upkeep.pacing import Pacer, interruptible
 
 BUSY = Condition(trouble="5 connections wait for locks")
 HEALTHY = Condition()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from django.db import DatabaseError
 
-from sessions_unified import readiness
-from sessions_unified.readiness import DEGRADED, FAILED, OK, Check
+from sessions_unified.monitoring import readiness
+from sessions_unified.monitoring.readiness import DEGRADED, FAILED, OK, Check
 
 if TYPE_CHECKING:
     from pytest_django.fixtures import SettingsWrapper

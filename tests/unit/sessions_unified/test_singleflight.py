@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sessions_unified.exceptions import SessionNotFoundError
-from sessions_unified.singleflight import SingleFlight
+from sessions_unified.tiers.singleflight import SingleFlight
 
 
 def test_r09_concurrent_loads_of_a_key_are_one() -> None:

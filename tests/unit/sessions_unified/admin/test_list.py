@@ -17,8 +17,8 @@ from sessions_unified.admin.filters import alive_at
 from sessions_unified.clock import get_clock
 from sessions_unified.flow import STATUSES
 from sessions_unified.models import UnifiedSession
-from sessions_unified.sweeping import expire_due
 from sessions_unified.tiers import get_tiers
+from sessions_unified.upkeep.sweeping import expire_due
 from tests.unit.sessions_unified.admin.conftest import LIST, PII, SECRETS, hold, make
 
 if TYPE_CHECKING:

@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from django.db import connections
 
-from sessions_unified import sweeping, touches
+from sessions_unified import touches
 from sessions_unified.exceptions import TierUnavailableError
-from sessions_unified.load import LOCKS
 from sessions_unified.metrics import CLEANED
+from sessions_unified.upkeep import sweeping
+from sessions_unified.upkeep.load import LOCKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from sessions_unified.pacing import Ending, Pacer
-    from sessions_unified.sweeping import Batch
     from sessions_unified.tiers import Tiers
+    from sessions_unified.upkeep.pacing import Ending, Pacer
+    from sessions_unified.upkeep.sweeping import Batch
 
 logger = logging.getLogger(__name__)
 

@@ -62,7 +62,7 @@ class Latency:
 _latencies: dict[str, Latency] = {}
 
 _NEWEST: Final = (
-    f"SELECT {COLUMNS} FROM {SESSIONS} "  # noqa: S608  (our own names)
+    f"SELECT {COLUMNS} FROM {SESSIONS} "
     "ORDER BY created_at DESC LIMIT 1"
 )
 _OTHERS: Final = """

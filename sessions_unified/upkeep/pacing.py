@@ -1,6 +1,6 @@
 """One pacer for work in batches: small enough, rested, and slower when the database is busy.
 
-Cleanup runs under it (`sessions_unified.cleaning`), and whatever else goes through many rows.
+Cleanup (`sessions_unified.upkeep.cleaning`) runs under it, and all that goes through many rows.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final, Literal
 from django.db import connections
 
 from sessions_unified.conf import get_conf
-from sessions_unified.load import HOLD, LOCKS, Condition, observe_database
 from sessions_unified.metrics import CLEANING_SECONDS
+from sessions_unified.upkeep.load import HOLD, LOCKS, Condition, observe_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

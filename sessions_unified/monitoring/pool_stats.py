@@ -66,4 +66,4 @@ def _after_request(**_: object) -> None:
         count_pool()
 
 
-request_finished.connect(_after_request, dispatch_uid="sessions_unified.pool_stats")
+request_finished.connect(_after_request, dispatch_uid="sessions_unified.monitoring.pool_stats")

@@ -17,11 +17,11 @@ from django.db import Error as DatabaseError
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 
-from sessions_unified import vitals
 from sessions_unified.conf import get_conf
 from sessions_unified.exceptions import SessionsUnifiedError, TierUnavailableError
-from sessions_unified.key_check import check_token_keys
-from sessions_unified.measuring import Kept
+from sessions_unified.monitoring import vitals
+from sessions_unified.monitoring.key_check import check_token_keys
+from sessions_unified.monitoring.measuring import Kept
 from sessions_unified.tiers import get_tiers
 
 if TYPE_CHECKING:

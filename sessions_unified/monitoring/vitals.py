@@ -15,8 +15,8 @@ from sessions_unified import event_log
 from sessions_unified.conf import get_conf
 from sessions_unified.models import LogCursor
 from sessions_unified.relay import consumers_of
-from sessions_unified.sweeping import due_condition
 from sessions_unified.tiers.rows import SESSIONS
+from sessions_unified.upkeep.sweeping import due_condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,11 +18,12 @@ from django.db import Error as DatabaseError
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from sessions_unified import event_log, metrics, vitals
+from sessions_unified import event_log, metrics
 from sessions_unified.conf import get_conf
 from sessions_unified.exceptions import TierUnavailableError
-from sessions_unified.measuring import Kept
-from sessions_unified.pool_stats import count_pool
+from sessions_unified.monitoring import vitals
+from sessions_unified.monitoring.measuring import Kept
+from sessions_unified.monitoring.pool_stats import count_pool
 from sessions_unified.tiers import get_tiers
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from django.db import connections
 
 from sessions_unified.exceptions import DatabaseUnavailableError
-from sessions_unified.pool_stats import count_pool
+from sessions_unified.monitoring.pool_stats import count_pool
 
 if TYPE_CHECKING:
     from sessions_unified.tiers import Tiers

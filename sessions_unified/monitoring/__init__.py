@@ -1,0 +1,1 @@
+"""What operators see: readiness, metrics at a scrape, and what they are measured from."""
