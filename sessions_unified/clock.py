@@ -66,9 +66,13 @@ class DatabaseClock(Clock):
 
     def now(self) -> datetime:
         """Return the database's present time, aware, in UTC."""
-        if self.elapsed() >= self._trusted_until and self._lock.acquire(blocking=False):
+        # Who comes during the first measurement waits for it: the host's clock may be wrong.
+        if self.elapsed() >= self._trusted_until and self._lock.acquire(
+            blocking=self._base is None
+        ):
             try:
-                self.measure()
+                if self.elapsed() >= self._trusted_until:
+                    self.measure()
             finally:
                 self._lock.release()
         base = self._base

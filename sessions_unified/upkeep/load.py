@@ -61,10 +61,7 @@ class Latency:
 # By database alias: what was best is known to the whole process, not only to one run.
 _latencies: dict[str, Latency] = {}
 
-_NEWEST: Final = (
-    f"SELECT {COLUMNS} FROM {SESSIONS} "
-    "ORDER BY created_at DESC LIMIT 1"
-)
+_NEWEST: Final = f"SELECT {COLUMNS} FROM {SESSIONS} ORDER BY created_at DESC LIMIT 1"
 _OTHERS: Final = """
     SELECT count(*) FILTER (WHERE wait_event_type = 'Lock'),
            count(*) FILTER (WHERE state = 'active'),
