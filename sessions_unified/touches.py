@@ -107,7 +107,7 @@ def _add_pending(tiers: Tiers, session_id: str, seen_at: datetime) -> bool:
         return False
     score = seen_at.timestamp()
     try:
-        tiers.redis.call(lambda client: client.zadd(_key(), {session_id: score}, gt=True))
+        tiers.redis.command("ZADD", _key(), "GT", repr(score), session_id)
     except TierUnavailableError:
         return False
     return True
@@ -118,10 +118,10 @@ def pending_touch(tiers: Tiers, session_id: str) -> datetime | None:
     if tiers.redis is None:
         return None
     try:
-        score = tiers.redis.call(lambda client: client.zscore(_key(), session_id))
+        score = tiers.redis.command("ZSCORE", _key(), session_id)
     except TierUnavailableError:
         return None
-    return None if score is None else datetime.fromtimestamp(score, UTC)
+    return None if score is None else datetime.fromtimestamp(float(score), UTC)
 
 
 def last_seen(tiers: Tiers, session_id: str, stored: datetime | None) -> datetime | None:

@@ -113,6 +113,17 @@ class RedisTier(Tier):
         """
         return self._attempt(operation, self._client, "call")
 
+    def command(self, *parts: str | bytes | float) -> Any:
+        """Run one command as the server understands it, and return its bare answer.
+
+        Half the time of the client's methods; for what every request does.
+
+        Raises:
+            TierUnavailableError: as `call`.
+
+        """
+        return self._attempt(self._command, parts, "command")
+
     def read(self, session_id: str) -> Read:
         """Return the copy, or a miss with its lease: one GET for a hit, one script more else."""
         key = self.key(session_id)

@@ -29,6 +29,9 @@ _LOAD_TIMESTAMPTZ: Any = psycopg.adapters.get_loader(
 _READ_ONLY: Final = "25006"  # read_only_sql_transaction: a standby, or a primary that was demoted
 _ROLLED_BACK: Final = "40"  # deadlock, serialization failure: the server is well
 _CANCELED: Final = frozenset({"57014", "55P03"})  # statement_timeout, lock_timeout
+# What was prepared is no longer what the server has: a migration changed a column's type, a pooler
+# gave us another session.
+_STALE: Final = frozenset({"0A000", "26000", "42P05"})
 
 
 class ThreadConnection(threading.local):
@@ -57,6 +60,8 @@ def outage(exc: Error) -> Outage | None:
     sqlstate: str = getattr(exc.__cause__, "sqlstate", None) or ""
     if sqlstate == _READ_ONLY:
         return Outage(is_read_only=True)
+    if sqlstate in _STALE:
+        return Outage(counts=False)
     if not isinstance(exc, OperationalError | InterfaceError):
         return None
     return Outage(counts=not sqlstate.startswith(_ROLLED_BACK) and sqlstate not in _CANCELED)
@@ -76,9 +81,11 @@ def fetch(
             cursor.execute(sql, params)
             answer: list[tuple[Any, ...]] = cursor.fetchall()
             return answer
-    connection.close_if_health_check_failed()
-    connection.ensure_connection()
-    connection.validate_no_broken_transaction()
+    if connection.connection is None or not connection.health_check_done:  # type: ignore[attr-defined]  # the stubs lack it
+        connection.close_if_health_check_failed()
+        connection.ensure_connection()
+    if connection.needs_rollback:
+        connection.validate_no_broken_transaction()
     with connection.wrap_database_errors:
         return _cursor(connection.connection).execute(sql, params, prepare=True).fetchall()
 

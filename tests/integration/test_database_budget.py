@@ -275,6 +275,20 @@ def test_a_connection_that_broke_is_replaced_within_the_same_request(
     assert manager.get_session(session.id, fresh=True) == session
 
 
+def test_a_statement_that_the_server_has_forgotten_is_prepared_again(
+    manager: UnifiedSessionManager,
+) -> None:
+    session = manager.create_session(**ORDER)
+    manager.get_session(session.id, fresh=True)
+    with connection.cursor() as cursor:
+        cursor.execute("DEALLOCATE ALL")
+
+    with pytest.raises(DatabaseUnavailableError):
+        manager.get_session(session.id, fresh=True)
+
+    assert manager.get_session(session.id, fresh=True) == session
+
+
 def connection_parameters() -> dict[str, Any]:
     wanted = connection.get_connection_params()
     return {
