@@ -93,6 +93,7 @@ class FaultProxy:
 
     def __exit__(self, *exc: object) -> None:
         self.refuse()
+        self._run(self._finish())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -171,6 +172,14 @@ class FaultProxy:
             _reset(connection.client)
         for connection in connections:  # each is closed by its own task
             await connection.closed.wait()
+
+    async def _finish(self) -> None:
+        """Let the last of those who came while it closed be closed too."""
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         self.connections += 1

@@ -8,6 +8,7 @@ theirs are used.
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 # psycopg prepares what it is told to, and nothing by itself: Django's own statements carry their
 # values in their text and would fill the server's memory.
 _BY_HAND_ONLY: Final = 2**31
+
+_POOL_EVERY_SECONDS: Final = 1.0
+_pool_dropped_at = float("-inf")
 
 _LOAD_TIMESTAMPTZ: Any = psycopg.adapters.get_loader(
     psycopg.adapters.types["timestamptz"].oid, psycopg.pq.Format.TEXT
@@ -46,7 +50,8 @@ class Outage:
     """A failure of the database rather than of a statement.
 
     Attributes:
-        counts: it says something about the next call too.
+        counts: it says something about the next call too. A server that is read-only does not:
+            it answers reads.
         is_read_only: the server answers, but will not write: it has become a standby.
 
     """
@@ -59,7 +64,7 @@ def outage(exc: Error) -> Outage | None:
     """Return what ``exc`` says of the database; None for an ordinary error of a statement."""
     sqlstate: str = getattr(exc.__cause__, "sqlstate", None) or ""
     if sqlstate == _READ_ONLY:
-        return Outage(is_read_only=True)
+        return Outage(counts=False, is_read_only=True)
     if sqlstate in _STALE:
         return Outage(counts=False)
     if not isinstance(exc, OperationalError | InterfaceError):
@@ -105,13 +110,16 @@ def _cursor(raw: Any) -> psycopg.Cursor[Any]:
 def discard(connection: BaseDatabaseWrapper, *, whole_pool: bool = False) -> None:
     """Give a connection up, so that the next statement gets another; never raises.
 
-    ``whole_pool``: the others of this process lead to the same server, which is of no use.
+    ``whole_pool``: the others of this process lead to the same server, which is of no use. Once a
+    second at most: while there is no other server, reads need their connections.
     """
+    global _pool_dropped_at  # noqa: PLW0603
     raw = connection.connection
     with suppress(Exception):
         if raw is not None:
             raw.close()  # else the pool would take it back
         connection.close()
-    if whole_pool:
+    if whole_pool and time.monotonic() - _pool_dropped_at >= _POOL_EVERY_SECONDS:
+        _pool_dropped_at = time.monotonic()
         with suppress(Exception):
             connection.close_pool()  # type: ignore[attr-defined]  # PostgreSQL's wrapper
