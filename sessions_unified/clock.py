@@ -25,6 +25,7 @@ from sessions_unified.conf import get_conf
 logger = logging.getLogger(__name__)
 
 _TRUST_SECONDS: Final = 60.0
+_SLOW_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 30.0  # an unreachable database makes its asker wait: rarely
 
 # Time that a suspended machine slept through counts too: copies age meanwhile. macOS has no
@@ -106,6 +107,10 @@ class DatabaseClock(Clock):
         except DatabaseError as exc:
             logger.warning("The database's time could not be read: %s", type(exc).__name__)
             self._trusted_until = self.elapsed() + _RETRY_SECONDS
+            return
+        if self._base is not None and after - before > _SLOW_SECONDS:
+            # Anywhere in so long a round trip may be when the server looked at its clock.
+            self._trusted_until = after + _TRUST_SECONDS / 12
             return
         self._base = (answer.astimezone(UTC), (before + after) / 2)
         self._trusted_until = after + _TRUST_SECONDS

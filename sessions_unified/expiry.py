@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sessions_unified.conf import get_conf
-from sessions_unified.flow import COMPLETED
+from sessions_unified.flow import COMPLETED, EXPIRED
 
 if TYPE_CHECKING:
     from sessions_unified.snapshot import SessionSnapshot
@@ -47,6 +47,13 @@ def deadline_after_change(
     if set_by_staff or step == before.current_step:
         return max(before.expires_at, wanted)
     return wanted
+
+
+def may_be_touched(session: SessionSnapshot, now: datetime) -> bool:
+    """Return whether a touch that nobody can read now might keep ``session`` alive."""
+    has_idle_limit = session.current_step in get_conf().IDLE_LIMIT_SECONDS
+    is_open = session.status not in {COMPLETED, EXPIRED}
+    return has_idle_limit and is_open and now < absolute_limit(session.created_at)
 
 
 def effective_deadline(session: SessionSnapshot, last_seen_at: datetime | None) -> datetime:

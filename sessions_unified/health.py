@@ -114,7 +114,10 @@ def _is_expired(row: LockedRow, tiers: Tiers) -> bool:
         return True
     if session.status != COMPLETED and (row.holds or session.is_paid):
         return False
-    seen = touches.last_seen(tiers, session.id, row.last_seen_at)
+    try:
+        seen = touches.last_seen(tiers, session.id, row.last_seen_at)
+    except TierUnavailableError:  # reported of its tier; as far as can be told without
+        seen = row.last_seen_at
     return tiers.clock.now() >= expiry.effective_deadline(session, seen)
 
 

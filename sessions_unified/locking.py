@@ -8,7 +8,11 @@ import msgspec
 
 from sessions_unified import changes as changing
 from sessions_unified import expiry, touches
-from sessions_unified.exceptions import SessionExpiredError, VersionConflictError
+from sessions_unified.exceptions import (
+    SessionExpiredError,
+    TierUnavailableError,
+    VersionConflictError,
+)
 from sessions_unified.flow import COMPLETED, EXPIRED, get_flow
 from sessions_unified.tiers import Copy, Tiers
 from sessions_unified.tiers.database import Change, LockedRow
@@ -52,8 +56,16 @@ class LockedSession:
             raise SessionExpiredError(session=session)
         if self.holds and session.status != COMPLETED:
             return
-        seen = touches.last_seen(self._tiers, session.id, self._row.last_seen_at)
-        if self._tiers.clock.now() < expiry.effective_deadline(session, seen):
+        now = self._tiers.clock.now()
+        try:
+            seen = touches.last_seen(self._tiers, session.id, self._row.last_seen_at)
+        except TierUnavailableError:
+            seen = self._row.last_seen_at
+            if now >= expiry.effective_deadline(session, seen) and (
+                expiry.may_be_touched(session, now)
+            ):
+                raise SessionExpiredError(session=session) from None
+        if now < expiry.effective_deadline(session, seen):
             return
         if session.status == COMPLETED or not session.is_paid:
             raise SessionExpiredError(session=session)

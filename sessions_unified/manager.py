@@ -116,20 +116,23 @@ class UnifiedSessionManager(AsyncTwins):
         if not fresh:
             session = self._hit(session_id)
             if session is not None and not self._thread.connection.in_atomic_block:
-                if self._request is not None:
-                    self._request.served_session = (session_id, "memory")
+                self._note(session_id, "memory")
                 return session
+        self._note(session_id, "none")  # until one has answered
         session = self._reader.get(session_id, fresh=fresh)
-        if self._request is not None:
-            self._request.served_session = (session_id, self._reader.tier)
+        self._note(session_id, self._reader.tier)
         return session
 
     def get_sessions(self, session_ids: Iterable[str]) -> dict[str, SessionSnapshot]:
-        """Return the sessions that exist and are alive, by id; one round trip a tier."""
+        """Return the sessions that exist and are alive, by id; one round trip a tier.
+
+        Those that are past their end are settled one by one, which takes more.
+        """
         return self._reader.get_many(session_ids)
 
     def validate_session(self, session_id: str) -> health.SessionHealth:
         """Report whether the session exists, is alive and well-formed, and the tiers agree."""
+        self._note(session_id, "database")
         return health.examine(self._tiers, session_id)
 
     # Writes
@@ -181,6 +184,7 @@ class UnifiedSessionManager(AsyncTwins):
             **given,
         )
         change = Change(kind="session_created", actor=self.actor, at=now)
+        self._note(session.id, "database")
         if not self._tiers.database.insert(session, change):
             message = "This session id is taken."
             raise InvalidChangeError(message, field="id")
@@ -208,6 +212,7 @@ class UnifiedSessionManager(AsyncTwins):
 
         """
         fields = changing.coerce(changes)
+        self._note(session_id, "database")
         for attempt in range(_OPTIMISTIC_ATTEMPTS):
             is_fresh = attempt > 0 or self._reader.in_transaction()
             try:
@@ -234,6 +239,7 @@ class UnifiedSessionManager(AsyncTwins):
 
         """
         database = self._tiers.database
+        self._note(session_id, "database")
         change = Change(kind="session_deleted", actor=self.actor, at=self._tiers.clock.now())
         with database.transaction():
             row = database.lock(session_id)
@@ -306,6 +312,7 @@ class UnifiedSessionManager(AsyncTwins):
                 ``allow_expired``.
 
         """
+        self._note(session_id, "database")
         with self._tiers.database.transaction(durable=durable):
             row = self._tiers.database.lock(session_id)
             if row is None:
@@ -339,6 +346,11 @@ class UnifiedSessionManager(AsyncTwins):
         copy = Copy(after, now)
         self._on_commit(lambda tiers: publish_copy(tiers, copy))
         return after
+
+    def _note(self, session_id: str, tier: str) -> None:
+        """Leave for the site's log which session the request was about, and what answered."""
+        if self._request is not None:
+            self._request.served_session = (session_id, tier)
 
     @staticmethod
     def _check_version(session: SessionSnapshot, if_version: int | None) -> None:

@@ -10,16 +10,19 @@ Rule 5 of `manager`; `DATABASE_BUDGET_SECONDS`. Outside a request (commands, wor
 
 from __future__ import annotations
 
-import threading
 import time
-from contextlib import suppress
-from typing import Any, Final, TypeVar
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
 from django.core.signals import request_finished, request_started
 from psycopg.errors import _WaitTimeout
 
 from sessions_unified.conf import get_conf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Row = TypeVar("Row")
 
@@ -28,15 +31,12 @@ _LEAST_SECONDS: Final = 0.05
 _CANCEL_SECONDS: Final = 0.2
 
 
-class _Spending(threading.local):
-    left_seconds: float | None = None
-
-
-_spending = _Spending()
+# A context's, not a thread's: requests under ASGI share a thread.
+_left: ContextVar[float | None] = ContextVar("left_seconds_for_the_database", default=None)
 
 
 class BudgetedConnection(psycopg.Connection[Row]):
-    """Waits for the server as long as the thread's request may; then gives the connection up."""
+    """Waits for the server as long as the request may; then gives the connection up."""
 
     def wait(
         self, gen: Any, interval: float = _INTERVAL_SECONDS, timeout: float | None = None
@@ -47,7 +47,7 @@ class BudgetedConnection(psycopg.Connection[Row]):
             psycopg.OperationalError: the request's time for the database is spent.
 
         """
-        left = _spending.left_seconds
+        left = _left.get()
         if left is None or timeout is not None:
             return super().wait(gen, interval, timeout)
         began = time.monotonic()
@@ -58,7 +58,7 @@ class BudgetedConnection(psycopg.Connection[Row]):
             message = "The database did not answer within this request's time for it"
             raise psycopg.OperationalError(message) from exc
         finally:
-            _spending.left_seconds = left - (time.monotonic() - began)
+            _left.set(left - (time.monotonic() - began))
 
     def _give_up(self) -> None:
         # The server may still be at it; the next request would only wait behind.
@@ -67,12 +67,22 @@ class BudgetedConnection(psycopg.Connection[Row]):
         self.pgconn.finish()
 
 
+@contextmanager
+def database_budget(seconds: float) -> Iterator[None]:
+    """Let the block wait for the database ``seconds`` at most; for work that is no request."""
+    token = _left.set(seconds)
+    try:
+        yield
+    finally:
+        _left.reset(token)
+
+
 def _begin(**_: object) -> None:
-    _spending.left_seconds = get_conf().DATABASE_BUDGET_SECONDS
+    _left.set(get_conf().DATABASE_BUDGET_SECONDS)
 
 
 def _end(**_: object) -> None:
-    _spending.left_seconds = None
+    _left.set(None)
 
 
 request_started.connect(_begin, dispatch_uid="sessions_unified.postgres.begin")

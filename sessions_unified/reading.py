@@ -18,10 +18,12 @@ from sessions_unified.upkeep import sweeping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import datetime
 
     from sessions_unified.snapshot import SessionSnapshot
     from sessions_unified.tiers import Tiers
     from sessions_unified.tiers.budget import Budget
+    from sessions_unified.tiers.database import LockedRow
 
 Answer = TypeVar("Answer")
 
@@ -170,22 +172,39 @@ class TieredReader:
         row = self._tiers.database.row(session_id)
         if row is None:
             raise SessionNotFoundError
-        session = row.copy.session
-        seen = touches.pending_touch(self._tiers, session_id)
-        if seen is not None and (row.last_seen_at is None or seen > row.last_seen_at):
-            self._tiers.database.raise_last_seen({session_id: seen})
-        else:
-            seen = row.last_seen_at
+        session, now = row.copy.session, self._tiers.clock.now()
+        if session.status == EXPIRED:
+            raise SessionExpiredError(session=session)
         if row.holds and session.status != COMPLETED:
             return session
-        if session.status != EXPIRED and (
-            self._tiers.clock.now() < expiry.effective_deadline(session, seen)
-        ):
+        seen = self._last_seen(row, now)
+        if now < expiry.effective_deadline(session, seen):
             return session
-        if session.status in {COMPLETED, EXPIRED}:
+        if session.status == COMPLETED:
             raise SessionExpiredError(session=session)
         sweeping.expire_due(self._tiers, only=[session_id])
         settled = self.load(session_id).session
         if settled.status == EXPIRED:
             raise SessionExpiredError(session=settled)
         return settled
+
+    def _last_seen(self, row: LockedRow, now: datetime) -> datetime | None:
+        """Return when the shopper was last seen, and note it in the row.
+
+        Raises:
+            SessionExpiredError: nobody can tell, and a touch may turn up that kept it alive: it is
+                not answered, and not settled either.
+
+        """
+        session = row.copy.session
+        try:
+            seen = touches.last_seen(self._tiers, session.id, row.last_seen_at)
+        except TierUnavailableError:
+            self.degrade("redis")
+            is_past = now >= expiry.effective_deadline(session, row.last_seen_at)
+            if is_past and expiry.may_be_touched(session, now):
+                raise SessionExpiredError(session=session) from None
+            return row.last_seen_at
+        if seen is not None and seen != row.last_seen_at:
+            self._tiers.database.raise_last_seen({session.id: seen})
+        return seen

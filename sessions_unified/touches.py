@@ -17,6 +17,7 @@ from django.db import connections
 
 from sessions_unified.conf import get_conf
 from sessions_unified.exceptions import TierUnavailableError
+from sessions_unified.ids import is_session_id
 from sessions_unified.metrics import TOUCHES, TOUCHES_FLUSHED
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def _key() -> str:
 
 def touch(tiers: Tiers, session_id: str, seen_at: datetime) -> None:
     """Note that the session's shopper was seen; without Redis, in the database at once."""
+    if not is_session_id(session_id):
+        return  # nobody's; the flush could not write it
     written = _written_by(tiers)
     if written.covers(session_id, seen_at):
         TOUCHES.labels("coalesced").inc()
@@ -114,18 +117,26 @@ def _add_pending(tiers: Tiers, session_id: str, seen_at: datetime) -> bool:
 
 
 def pending_touch(tiers: Tiers, session_id: str) -> datetime | None:
-    """Return the touch that is not flushed yet, if Redis answers and has one."""
+    """Return the touch that is not flushed yet; None: there is none.
+
+    Raises:
+        TierUnavailableError: nobody can tell. A session that one might keep alive must not be
+            settled then: that cannot be undone.
+
+    """
     if tiers.redis is None:
         return None
-    try:
-        score = tiers.redis.command("ZSCORE", _key(), session_id)
-    except TierUnavailableError:
-        return None
+    score = tiers.redis.command("ZSCORE", _key(), session_id)
     return None if score is None else datetime.fromtimestamp(float(score), UTC)
 
 
 def last_seen(tiers: Tiers, session_id: str, stored: datetime | None) -> datetime | None:
-    """Return the later of ``stored`` (the row's ``last_seen_at``) and the pending touch."""
+    """Return the later of ``stored`` (the row's ``last_seen_at``) and the pending touch.
+
+    Raises:
+        TierUnavailableError: as `pending_touch`.
+
+    """
     seen = (stored, pending_touch(tiers, session_id))
     return max((moment for moment in seen if moment is not None), default=None)
 

@@ -80,6 +80,8 @@ class Comparison:
     def _of_redis(self, held: Mapping[str, Held]) -> Iterator[Suspect]:
         for session_id, each in held.items():
             copy = codec.decode(each.value) if isinstance(each.value, bytes) else None
+            if codec.is_of_another_release(each.value):
+                continue  # a miss here, a copy there: in a rolling deploy both are right
             if copy is None and not each.is_lease:
                 yield self._suspect("unreadable", session_id, "redis", None, str(each.value))
             elif each.ttl_ms == _NO_EXPIRY:
@@ -100,8 +102,9 @@ class Comparison:
         truth = self._truths.get(session_id)
         if copy.true_at > self._now + _SKEW:
             return "immortal", ()
-        if self._now - copy.true_at >= self._bound:
-            return None, ()  # served by nobody
+        is_old = self._now - copy.true_at >= self._bound
+        if is_old or copy.session.expires_at <= self._now:
+            return None, ()  # served by nobody: past its end the row is asked
         if copy.session.id != session_id:
             return "differs", ("id",)
         if truth is None:

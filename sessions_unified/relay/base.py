@@ -25,7 +25,7 @@ class Consumer(ABC):
     def history_seconds(self) -> float | None:
         """How old the first events are that it gets when it is new; None: all there are.
 
-        It is also as far back as `replay_seconds` can ask.
+        It is also as far back as `replay_seconds` can ask; with None that is ten minutes.
         """
         return None
 

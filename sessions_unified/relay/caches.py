@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from redis.exceptions import NoScriptError, RedisError
 
 from sessions_unified.conf import get_conf
-from sessions_unified.exceptions import TierUnavailableError
 from sessions_unified.metrics import REPAIRS
 from sessions_unified.relay.base import Consumer
 
@@ -67,13 +66,13 @@ class CacheConsumer(Consumer):
         return get_conf().STALENESS_BOUND_SECONDS + SLACK_SECONDS
 
     def replay_seconds(self) -> float:
-        """Return the bound if the server is another one, or failed since the last time.
+        """Return the bound if the server is another one than the last time, or has restarted.
 
         Raises:
             TierUnavailableError: Redis did not answer.
 
         """
-        met, self._run_id = self._run_id, None
+        met = self._run_id
         self._run_id = self._tier.call(lambda client: str(client.info("server").get("run_id")))
         return 0 if self._run_id == met else self.history_seconds
 
@@ -87,11 +86,7 @@ class CacheConsumer(Consumer):
         newest: dict[str, int] = {}
         for entry in entries:
             newest[entry.session_id] = max(entry.seq, newest.get(entry.session_id, 0))
-        try:
-            REPAIRS.inc(self._tier.call(lambda client: self._repair(client, newest)))
-        except TierUnavailableError:
-            self._run_id = None
-            raise
+        REPAIRS.inc(self._tier.call(lambda client: self._repair(client, newest)))
 
     def _repair(self, client: redis.Redis, newest: Mapping[str, int]) -> int:
         answers = self._send(client, newest)

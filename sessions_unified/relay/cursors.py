@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sessions_unified.relay.base import Consumer
 
 _TRAIL_EVERY_SECONDS: Final = 5
+_TRAIL_SECONDS: Final = 600  # of a consumer that began at the beginning
 
 
 def find(consumer: Consumer, *, now: datetime) -> Place:
@@ -55,7 +56,7 @@ def move(cursor: LogCursor, place: Place, consumer: Consumer, *, now: datetime) 
     if not trail or time - trail[-1][0] >= _TRAIL_EVERY_SECONDS:
         trail.append([time, place.xid, place.position])
     # Of those that are old enough to go back to, the newest will do.
-    oldest = time - (consumer.history_seconds or 0)
+    oldest = time - (consumer.history_seconds or _TRAIL_SECONDS)
     while len(trail) > 1 and trail[1][0] <= oldest:
         del trail[0]
     _stored().filter(pk=cursor.pk).update(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from datetime import timedelta
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +18,18 @@ class Copy(NamedTuple):
 
     session: SessionSnapshot
     true_at: datetime
+
+
+# More than the clocks of two processes, each set by the database, can differ by.
+_AHEAD: Final = timedelta(seconds=5)
+
+
+def is_young(copy: Copy, now: datetime, bound: timedelta) -> bool:
+    """Return whether ``copy`` may be served: within the bound, and not from the future.
+
+    One from the future was dated by a clock that was wrong; nobody knows how old it is.
+    """
+    return -_AHEAD < now - copy.true_at < bound
 
 
 class Read(NamedTuple):

@@ -103,6 +103,7 @@ class InvalidationChannel:
         with client.pubsub() as subscription:  # type: ignore[no-untyped-call]
             subscription.subscribe(self._redis.channel, self._ping_channel)
             sent = _NEVER
+            heard = self._elapsed()  # a ping, or the beginning
             while not self._stop.is_set():
                 now = self._elapsed()
                 if now - sent >= self._heartbeat:
@@ -110,22 +111,28 @@ class InvalidationChannel:
                     sent = now
                 message = subscription.get_message(timeout=min(_POLL_SECONDS, self._heartbeat))
                 if message is not None and message["type"] == "message":
-                    self._receive(message)
+                    if self._receive(message):
+                        heard = self._elapsed()
                 elif message is not None:  # subscribed, or subscribed again
                     self._gap()
+                if self._elapsed() - heard > 2 * self._timeout:
+                    # Cut where nobody was told, or it leads to another server than the pings.
+                    raise redis.TimeoutError("No ping has come back")
                 if _NEVER < self._memory.live_until <= self._elapsed():
                     self._gap()
 
-    def _receive(self, message: dict[str, Any]) -> None:
+    def _receive(self, message: dict[str, Any]) -> bool:
+        """Do what a message says; return whether it was a ping of ours."""
         data: bytes = message["data"]
         if message["channel"].decode() == self._ping_channel:
             self._memory.live_until = float(data) + self._timeout
-            return
+            return True
         session_id, _, version = data.decode().partition(" ")
         if session_id == EVERYTHING:
             self._memory.clear()
         else:
             self._memory.invalidate(session_id, int(version))
+        return False
 
     def _gap(self) -> None:
         if self._memory.live_until > _NEVER:

@@ -52,6 +52,13 @@ def encode(copy: Copy) -> bytes | None:
         return None
 
 
+def is_of_another_release(value: object) -> bool:
+    """Return whether ``value`` is a copy, by its header, in a format that is not ours."""
+    if not isinstance(value, bytes) or value[:1] != COPY or len(value) < _HEADER:
+        return False
+    return value[1:_HEADER].isdigit() and value[33:_HEADER] not in READABLE
+
+
 def decode(value: bytes | None) -> Copy | None:
     """Return the copy in ``value``; None for a lease, nothing, or a format we do not know."""
     if value is None or value[:1] != COPY:

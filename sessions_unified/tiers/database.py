@@ -280,7 +280,11 @@ class DatabaseTier(Tier):
             message = "A value cannot be stored: it holds a NUL character or is out of range."
             raise InvalidChangeError(message) from exc
         except Error as exc:
-            self._raise(exc)
+            trouble = outage(exc)
+            if trouble is None or not trouble.is_stale or connection.in_atomic_block:
+                self._raise(exc)
+            self._give_up(exc)
+            return self._fetch(sql, params)
         self.breaker.succeeded()
         return found
 
@@ -297,11 +301,14 @@ class DatabaseTier(Tier):
             raise exc
         if trouble.counts:
             self.breaker.failed()
+        else:
+            self.breaker.succeeded()
         if not self.connection.in_atomic_block:
             self._give_up(exc)
         raise DatabaseUnavailableError from exc
 
     def _give_up(self, exc: BaseException | None) -> None:
-        """Discard the connection; all of the process's, if they lead to a server that is no use."""
+        """Discard a connection that is no use; all of the process's, if their server isn't."""
         trouble = outage(exc) if isinstance(exc, Error) else None
-        discard(self.connection, whole_pool=trouble is not None and trouble.is_read_only)
+        if trouble is not None and trouble.ends_connection:
+            discard(self.connection, whole_pool=trouble.is_read_only)

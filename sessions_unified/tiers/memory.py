@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from sessions_unified import metrics
 from sessions_unified.flow import EXPIRED
-from sessions_unified.tiers.base import Copy, Read, Tier
+from sessions_unified.tiers.base import Copy, Read, Tier, is_young
 from sessions_unified.tiers.sizing import entry_bytes
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class MemoryTier(Tier):
     def peek(self, session_id: str) -> Copy | None:
         """Return what is held, leaving no trace."""
         entry = self._entries.get(session_id)
-        if entry is None or self._clock.now() - entry.copy.true_at >= self._bound:
+        if entry is None or not is_young(entry.copy, self._clock.now(), self._bound):
             return None
         return entry.copy
 
@@ -191,11 +191,13 @@ class MemoryTier(Tier):
         metrics.L1_BYTES.set(self.bytes)
 
     def _entry(self, copy: Copy) -> _Entry:
-        now, elapsed = self._clock.now(), self._elapsed()
+        elapsed = self._elapsed()  # first: a pause before the next line must not count as young
+        now = self._clock.now()
         session = copy.session
         age = max(now - copy.true_at, timedelta())
         left = min(self._bound - age, session.expires_at - now)
-        until = _NEVER if session.status == EXPIRED else elapsed + left.total_seconds()
+        is_served = session.status != EXPIRED and is_young(copy, now, self._bound)
+        until = elapsed + left.total_seconds() if is_served else _NEVER
         return _Entry(copy, true_at=elapsed - age.total_seconds(), until=until)
 
     def _keep(self, entry: _Entry) -> None:

@@ -18,7 +18,7 @@ from redis.exceptions import NoScriptError, ReadOnlyError
 from sessions_unified import metrics
 from sessions_unified.exceptions import TierUnavailableError
 from sessions_unified.tiers import codec, scripts
-from sessions_unified.tiers.base import Copy, Read, Tier
+from sessions_unified.tiers.base import Copy, Read, Tier, is_young
 from sessions_unified.tiers.deadline import DEADLINE, pool_like
 
 if TYPE_CHECKING:
@@ -239,6 +239,10 @@ class RedisTier(Tier):
         DEADLINE.at = began + seconds
         try:
             answer = work(argument)
+        except redis.ResponseError as exc:
+            self.breaker.succeeded()  # an answer, though not the one that was wanted
+            message = f"Redis refused: {type(exc).__name__}"
+            raise TierUnavailableError(message) from exc
         except (redis.RedisError, OSError) as exc:
             self.breaker.failed()
             message = f"Redis did not answer: {type(exc).__name__}"
@@ -297,9 +301,7 @@ class RedisTier(Tier):
             return self._command(("EVAL", script, 1, *rest))
 
     def _fresh(self, copy: Copy | None, now: datetime) -> Copy | None:
-        if copy is None or now - copy.true_at >= self._bound:
-            return None
-        return copy
+        return copy if copy is not None and is_young(copy, now, self._bound) else None
 
     def _ttl_ms(self, copy: Copy) -> int:
         left = self._bound - (self._clock.now() - copy.true_at)

@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from sessions_unified import metrics
-from sessions_unified.exceptions import SessionsUnifiedError
+from sessions_unified.exceptions import SessionsUnifiedError, TierUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,9 +32,10 @@ class SingleFlight(Generic[Value]):
         """Return ``load()``'s value, or that of the load of this key already under way.
 
         A leader that dies or takes longer than the patience does not fail its followers: one of
-        them leads instead. An error that is an answer (no such session, no database) is shared.
+        them leads instead: its request may have more time left. An error that is an answer (no
+        such session) is shared.
         """
-        for _ in range(_LEADERS):
+        for leader in range(_LEADERS):
             with self._lock:
                 flight = self._flights.get(key)
                 leads = flight is None
@@ -44,10 +45,10 @@ class SingleFlight(Generic[Value]):
                 return self._lead(key, flight, load)
             try:
                 value = flight.result(self._patience)
-            except SessionsUnifiedError:
-                raise
-            except Exception:  # noqa: BLE001  (the leader's fault; ours shows when we load)
-                _replaced.inc()
+            except Exception as exc:
+                if _is_answer(exc) or (leader and isinstance(exc, TierUnavailableError)):
+                    raise
+                _replaced.inc()  # the leader's fault; ours shows when we load
                 self._end(key, flight)
             else:
                 _followed.inc()
@@ -76,3 +77,7 @@ class SingleFlight(Generic[Value]):
         with self._lock:
             if self._flights.get(key) is flight:
                 del self._flights[key]
+
+
+def _is_answer(exc: Exception) -> bool:
+    return isinstance(exc, SessionsUnifiedError) and not isinstance(exc, TierUnavailableError)

@@ -47,17 +47,21 @@ class ThreadConnection(threading.local):
 
 @dataclass(frozen=True, kw_only=True)
 class Outage:
-    """A failure of the database rather than of a statement.
+    """A failure to get an answer, which says nothing against the statement.
 
     Attributes:
         counts: it says something about the next call too. A server that is read-only does not:
             it answers reads.
+        is_stale: what was prepared on the connection is not what the server has; a new one helps.
+        ends_connection: it is of no use any more.
         is_read_only: the server answers, but will not write: it has become a standby.
 
     """
 
     counts: bool = True
     is_read_only: bool = False
+    is_stale: bool = False
+    ends_connection: bool = True
 
 
 def outage(exc: Error) -> Outage | None:
@@ -66,10 +70,11 @@ def outage(exc: Error) -> Outage | None:
     if sqlstate == _READ_ONLY:
         return Outage(counts=False, is_read_only=True)
     if sqlstate in _STALE:
-        return Outage(counts=False)
+        return Outage(counts=False, is_stale=True)
     if not isinstance(exc, OperationalError | InterfaceError):
         return None
-    return Outage(counts=not sqlstate.startswith(_ROLLED_BACK) and sqlstate not in _CANCELED)
+    is_alive = sqlstate.startswith(_ROLLED_BACK) or sqlstate in _CANCELED
+    return Outage(counts=not is_alive, ends_connection=not is_alive)
 
 
 def fetch(

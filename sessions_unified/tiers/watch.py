@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from django.db import connections
 
 from sessions_unified.exceptions import DatabaseUnavailableError
 from sessions_unified.monitoring.pool_stats import count_pool
+from sessions_unified.postgres import database_budget
 
 if TYPE_CHECKING:
     from sessions_unified.tiers import Tiers
+
+_PATIENCE_SECONDS: Final = 2.0  # a server that hangs is as good as none
 
 logger = logging.getLogger(__name__)
 
@@ -53,11 +56,12 @@ class Watch:
         if self._tiers.memory is not None:
             self._tiers.memory.drain_metrics()
         count_pool()
-        try:
-            self._tiers.database.ping()
-        except DatabaseUnavailableError:
-            return  # counted, and the breaker knows
-        self._tiers.clock.measure()
+        with database_budget(_PATIENCE_SECONDS):
+            try:
+                self._tiers.database.ping()
+            except DatabaseUnavailableError:
+                return  # counted, and the breaker knows
+            self._tiers.clock.measure()
 
     def _start(self) -> None:
         with self._lock:

@@ -411,3 +411,17 @@ def test_every_kind_has_a_meaning() -> None:
 
     assert set(MEANINGS) == wanted
     assert auditing.__all__ == ["audit", "audit_sample"]
+
+
+def test_a_copy_of_the_next_release_is_no_divergence(
+    tiers: Tiers, manager: UnifiedSessionManager, redis_client: redis.Redis
+) -> None:
+    session = cached(manager)
+    key = tiers.redis.key(session.id)  # type: ignore[union-attr]  # it exists
+    value = redis_client.get(key) or b""
+    redis_client.set(key, value[:33] + b"9" + value[34:], px=30_000)
+
+    report = look(tiers, repair=True)
+
+    assert kinds(report) == {}
+    assert redis_client.exists(key)

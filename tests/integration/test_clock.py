@@ -70,3 +70,18 @@ def test_without_a_database_it_falls_back_and_does_not_fail(
     monkeypatch.setattr(clock_module, "connections", {"default": Down()})
 
     assert abs(DatabaseClock().now() - datetime.now(UTC)) < timedelta(seconds=1)
+
+
+def test_an_answer_that_took_long_does_not_move_the_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = DatabaseClock()
+    clock.now()
+    elapsed = iter([0.0, 4.0])
+
+    with monkeypatch.context() as patch:
+        began = clock.elapsed()
+        patch.setattr(clock, "elapsed", lambda: began + next(elapsed))
+        clock.measure()
+
+    assert abs(clock.now() - database_now()) < timedelta(seconds=1)

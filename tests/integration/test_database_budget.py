@@ -18,7 +18,7 @@ from sessions_unified.conf import get_conf
 from sessions_unified.exceptions import DatabaseUnavailableError
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import UnifiedSession
-from sessions_unified.postgres import BudgetedConnection
+from sessions_unified.postgres import BudgetedConnection, database_budget
 from sessions_unified.tiers.database import _SELECT
 from tests.fault_proxy import FaultProxy
 from tests.managing import ORDER, wait_for
@@ -141,6 +141,21 @@ def test_r19_a_command_has_all_the_time_it_needs(
         raw.execute("SELECT pg_sleep(0.5)")
 
 
+def test_r18_work_beside_the_requests_has_a_budget_of_its_own(
+    database: tuple[FaultProxy, psycopg_pool.ConnectionPool[Any]],
+) -> None:
+    proxy, pool = database
+    raw = pool.getconn()
+    proxy.hang()
+    began = time.monotonic()
+
+    with pytest.raises(psycopg.OperationalError), database_budget(0.3):
+        raw.execute("SELECT 1")
+
+    assert time.monotonic() - began < 1.5
+    pool.putconn(raw)
+
+
 def test_r19_what_a_request_gave_up_is_cancelled(
     database: tuple[FaultProxy, psycopg_pool.ConnectionPool[Any]],
     settings: SettingsWrapper,
@@ -259,6 +274,46 @@ def test_r20_a_read_only_server_met_inside_a_transaction_is_left_too(
     assert manager.get_session(session.id).version == 2
 
 
+def test_r20_a_probe_that_meets_a_read_only_server_has_met_a_server(
+    manager: UnifiedSessionManager,
+) -> None:
+    session = manager.create_session(**ORDER)
+    breaker = manager._tiers.database.breaker
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+    for _ in range(get_conf().BREAKER_FAILURES):
+        breaker.failed()
+    breaker._opened_at = time.monotonic() - get_conf().BREAKER_RESET_SECONDS
+
+    with pytest.raises(DatabaseUnavailableError):
+        manager.update_session(session.id, {"email": "bea@example.org"})
+
+    assert not breaker.is_open
+    assert manager.get_session(session.id, fresh=True) == session
+
+
+def test_a_lock_that_was_waited_for_in_vain_costs_no_connection(
+    manager: UnifiedSessionManager,
+) -> None:
+    session = manager.create_session(**ORDER)
+    tier = manager._tiers.database
+    raw = connection.connection
+
+    with psycopg.connect(**connection_parameters()) as other:
+        other.execute(
+            "SELECT 1 FROM sessions_unified_unifiedsession WHERE id = %s FOR UPDATE", [session.id]
+        )
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '50ms'")
+        with pytest.raises(DatabaseUnavailableError), tier.transaction():
+            tier.lock(session.id)
+        with connection.cursor() as cursor:
+            cursor.execute("RESET lock_timeout")
+
+    assert connection.connection is raw
+    assert not raw.closed
+
+
 def test_a_connection_that_broke_is_replaced_within_the_same_request(
     manager: UnifiedSessionManager,
 ) -> None:
@@ -282,9 +337,6 @@ def test_a_statement_that_the_server_has_forgotten_is_prepared_again(
     manager.get_session(session.id, fresh=True)
     with connection.cursor() as cursor:
         cursor.execute("DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$")  # unseen by psycopg
-
-    with pytest.raises(DatabaseUnavailableError):
-        manager.get_session(session.id, fresh=True)
 
     assert manager.get_session(session.id, fresh=True) == session
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from funnel.local.ports import LOOPBACK, free_port
 from sessions_unified import get_manager, metrics
 from sessions_unified.models import UnifiedSession
-from sessions_unified.monitoring import exposition
+from sessions_unified.monitoring import exposition, readiness
+from sessions_unified.monitoring.measuring import within
 from sessions_unified.monitoring.pool_stats import count_pool, get_pool
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import redis
@@ -83,6 +86,41 @@ def test_what_waits_is_measured(redis_client: redis.Redis) -> None:
     assert 100 <= (value(shown, "touches_oldest_seconds") or 0) < 110
     assert value(shown, "tier_up", tier="database") == 1
     assert value(shown, "tier_up", tier="redis") == 1
+
+
+def test_a_read_only_database_is_up_and_not_writable() -> None:
+    writable = value(scraped(), "database_writable")
+    exposition._database.forget()
+
+    with read_only_database():
+        shown = scraped()
+
+    assert writable == 1
+    assert value(shown, "database_writable") == 0
+    assert value(shown, "tier_up", tier="database") == 1
+
+
+def test_a_read_only_database_degrades_the_process() -> None:
+    with read_only_database():
+        found = within(5, readiness._ask_database)
+
+    assert (found["database"].status, found["database"].reason) == ("degraded", "read-only")
+
+
+@contextmanager
+def read_only_database() -> Iterator[None]:
+    """Let every connection that is opened meanwhile refuse writes."""
+    name = connection.settings_dict["NAME"]
+    with connection.cursor() as cursor:
+        cursor.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    connection.close_pool()
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SET default_transaction_read_only = off")
+            cursor.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+        connection.close_pool()
 
 
 def test_a_second_scrape_asks_nobody() -> None:

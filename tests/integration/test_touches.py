@@ -171,6 +171,40 @@ class TestWithoutRedis:
         assert last_seen(session_id) == clock.now()
 
 
+class TestUnreadable:
+    """A touch that may keep a session alive can't be read just now."""
+
+    def test_a_read_neither_answers_nor_settles(
+        self, redis_proxy: FaultProxy, make_tiers: MakeTiers, clock: FrozenClock
+    ) -> None:
+        tiers = make_tiers(clock=clock)
+        manager = UnifiedSessionManager(tiers=tiers)
+        session = paid(manager, manager.create_session(**ORDER))
+        clock.advance(minutes=20)
+        manager.touch_session(session.id)
+        clock.advance(minutes=20)
+        redis_proxy.refuse()
+
+        with pytest.raises(SessionExpiredError):
+            manager.get_session(session.id)
+        with pytest.raises(SessionExpiredError), manager.lock_session(session.id):
+            pass
+        redis_proxy.pass_on()
+        tiers.redis.breaker.succeeded()  # type: ignore[union-attr]  # of a Redis that exists
+
+        assert manager.get_session(session.id).status == "processing"
+
+    def test_past_the_absolute_limit_it_does_not_matter(
+        self, redis_proxy: FaultProxy, make_tiers: MakeTiers, clock: FrozenClock
+    ) -> None:
+        manager = UnifiedSessionManager(tiers=make_tiers(clock=clock))
+        session = paid(manager, manager.create_session(**ORDER))
+        clock.advance(hours=25)
+        redis_proxy.refuse()
+
+        assert manager.get_session(session.id).status == "completed"
+
+
 class TestLimits:
     def test_r28_touches_slide_the_idle_limit_and_never_the_absolute_one(
         self, make_tiers: MakeTiers, clock: FrozenClock

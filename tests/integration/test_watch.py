@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -16,6 +17,7 @@ from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.tiers import get_tiers, reset_tiers
 from sessions_unified.tiers.channel import EVERYTHING
 from sessions_unified.tiers.watch import Watch
+from tests.fault_proxy import FaultProxy
 from tests.managing import ORDER, wait_for, warm
 
 if TYPE_CHECKING:
@@ -86,6 +88,29 @@ def test_the_process_starts_it_with_the_first_read_and_stops_it_with_the_tiers(
 
     assert {thread.name for thread in started} >= {"sessions-watch", "sessions-invalidation"}
     wait_for(lambda: not any(thread.is_alive() for thread in started))
+
+
+def test_r06_a_subscription_that_hears_nothing_is_replaced(
+    make_tiers: MakeTiers, settings: SettingsWrapper
+) -> None:
+    url = os.environ["REDIS_URL"]
+    target = (urlsplit(url).hostname or "", urlsplit(url).port or 0)
+    with FaultProxy(target=target) as proxy:
+        settings.CACHES = {"default": settings.CACHES["default"] | {"LOCATION": proxy.url(url)}}
+        tiers = make_tiers(HEARTBEAT_TIMEOUT_SECONDS=0.3)
+        channel = tiers.channel
+        assert channel is not None
+        wait_for(channel.is_alive)
+        subscriptions = proxy.connections
+
+        # As a firewall does that has forgotten a connection: no error, and no messages.
+        with tiers.redis.connection().pubsub() as other:  # type: ignore[union-attr]  # it exists
+            other.subscribe("somebody-else")
+            channel._ping_channel = "nobody-listens"
+            wait_for(lambda: not channel.is_alive())
+            wait_for(lambda: proxy.connections > subscriptions + 1)
+            wait_for(channel.is_alive)
+        tiers.stop()
 
 
 def test_r06_a_message_for_everything_empties_l1(manager: UnifiedSessionManager) -> None:

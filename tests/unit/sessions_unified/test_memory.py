@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tracemalloc
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -166,3 +167,32 @@ def test_hits_are_handed_to_the_metrics_once(clock: FrozenClock) -> None:
     tier.drain_metrics()
 
     assert counter._value.get() - before == 100
+
+
+def test_a_copy_from_the_future_is_not_served(clock: FrozenClock) -> None:
+    tier = memory(clock)
+    copy = Copy(snapshot(id="ws_1_a"), clock.now() + timedelta(seconds=30))
+
+    tier.fill(copy, tier.read("ws_1_a").lease or "")
+
+    assert tier.hit("ws_1_a") is None
+    assert tier.peek("ws_1_a") is None
+
+
+def test_r05_a_pause_while_a_copy_is_kept_does_not_make_it_younger(clock: FrozenClock) -> None:
+    class Paused(FrozenClock):
+        """The thread is stopped for 59 s whenever it has asked for the time."""
+
+        def now(self) -> datetime:
+            now = super().now()
+            self.advance(seconds=59)
+            return now
+
+    paused = Paused()
+    tier = memory(paused)
+    copy = Copy(snapshot(id="ws_1_a"), FrozenClock.now(paused))
+    tier.fill(copy, tier.read("ws_1_a").lease or "")
+
+    paused.advance(seconds=2)
+
+    assert tier.hit("ws_1_a") is None

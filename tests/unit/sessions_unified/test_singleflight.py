@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sessions_unified.exceptions import SessionNotFoundError
+from sessions_unified.exceptions import DatabaseUnavailableError, SessionNotFoundError
 from sessions_unified.tiers.singleflight import SingleFlight
 
 
@@ -83,4 +83,23 @@ def test_an_interrupt_of_the_leader_is_not_its_followers() -> None:
 
         assert follower.result(5) == 7
         with pytest.raises(SystemExit):
+            leader.result(5)
+
+
+def test_a_leader_without_time_for_the_database_does_not_fail_its_followers() -> None:
+    flights: SingleFlight[int] = SingleFlight(patience_seconds=5)
+    waiting = threading.Event()
+
+    def run_out_of_time() -> int:
+        waiting.wait(5)
+        raise DatabaseUnavailableError
+
+    with ThreadPoolExecutor(2) as pool:
+        leader = pool.submit(flights.do, "k", run_out_of_time)
+        follower = pool.submit(flights.do, "k", lambda: 7)
+        time.sleep(0.05)
+        waiting.set()
+
+        assert follower.result(5) == 7
+        with pytest.raises(DatabaseUnavailableError):
             leader.result(5)
