@@ -167,7 +167,7 @@ GUARDS = [
     Guard(
         "L2 answers nothing past the bound",
         f"{REDIS}._fresh",
-        {"copy is None or now - copy.true_at >= self._bound": "copy is None"},
+        {" and is_young(copy, now, self._bound)": ""},
         AGEING,
     ),
     # L1
@@ -246,7 +246,7 @@ GUARDS = [
     Guard(
         "L1 answers nothing past the bound when asked for many",
         f"{MEMORY}.peek",
-        {" or self._clock.now() - entry.copy.true_at >= self._bound": ""},
+        {" or not is_young(entry.copy, self._clock.now(), self._bound)": ""},
         AGEING,
     ),
     Guard(
