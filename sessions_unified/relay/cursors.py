@@ -46,14 +46,17 @@ def earlier(cursor: LogCursor, *, since: datetime) -> Place:
     # One that began later than that began with all that mattered.
     known = [Place(xid, position) for at, xid, position in cursor.trail if at <= wanted]
     known = known[-1:] or [Place(xid, position) for _, xid, position in cursor.trail[:1]]
-    return known[0] if known else place_of(cursor)
+    # Not beyond where it is: it may have gone back before, and be on its way still.
+    return min([place_of(cursor), *known])
 
 
 def move(cursor: LogCursor, place: Place, consumer: Consumer, *, now: datetime) -> None:
     """Save that everything up to ``place`` is handled; ``now`` is after it was read."""
     time = now.timestamp()
-    trail = [step for step in cursor.trail if Place(step[1], step[2]) <= place]
-    if not trail or time - trail[-1][0] >= _TRAIL_EVERY_SECONDS:
+    trail = list(cursor.trail)
+    # On its way again through what it had handled, where it was then is the better answer.
+    is_ahead = not trail or place >= Place(trail[-1][1], trail[-1][2])
+    if not trail or (is_ahead and time - trail[-1][0] >= _TRAIL_EVERY_SECONDS):
         trail.append([time, place.xid, place.position])
     # Of those that are old enough to go back to, the newest will do.
     oldest = time - (consumer.history_seconds or _TRAIL_SECONDS)

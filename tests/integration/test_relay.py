@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -14,11 +15,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sessions_unified import event_log
+from sessions_unified.event_log import Place
 from sessions_unified.exceptions import SessionsUnifiedError
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.metrics import RELAYED
-from sessions_unified.models import SessionEvent
-from sessions_unified.relay import Consumer, Follower, Relay
+from sessions_unified.models import LogCursor, SessionEvent
+from sessions_unified.relay import Consumer, Follower, Relay, cursors
 from sessions_unified.testing import FrozenClock
 from tests.managing import ORDER, wait_for
 
@@ -36,9 +38,14 @@ class Recorder(Consumer):
 
     name: ClassVar[str] = "recorder"
 
-    def __init__(self) -> None:
+    def __init__(self, history: float | None = None) -> None:
+        self.history = history
         self.entries: list[Entry] = []
         self.failure: Exception | None = None
+
+    @property
+    def history_seconds(self) -> float | None:
+        return self.history
 
     @property
     def seen(self) -> list[tuple[str, int]]:
@@ -396,3 +403,26 @@ def test_a_log_that_was_restored_from_a_dump_is_said_and_the_documented_way_out_
     assert recorder.seen == [(session_id, 1) for session_id in [*old, new.id]]
     with pytest.raises(DatabaseError, match="append-only"):
         SessionEvent.objects.update(kind="x")
+
+
+@pytest.mark.django_db
+def test_going_back_again_and_again_never_goes_back_further_than_asked_for() -> None:
+    # 100 events a second; Redis changes every 20 s, and what it has lost is handed on at once.
+    began, seconds_asked = datetime(2026, 1, 1, tzinfo=UTC), 75.0
+    cursor = LogCursor.objects.create(
+        consumer="caches", trail=[[began.timestamp(), 0, 0]], updated_at=began
+    )
+    consumer, place = Recorder(history=seconds_asked), 0
+    ages: list[float] = []
+    for second in range(400):
+        now, head = began + timedelta(seconds=second), second * 100
+        cursor.refresh_from_db()
+        if second % 20 == 19:
+            place = cursors.earlier(cursor, since=now - timedelta(seconds=seconds_asked)).xid
+            ages.append(second - place / 100)
+        while place < head:
+            cursor.refresh_from_db()
+            place = min(place + 1000, head)
+            cursors.move(cursor, Place(place, place), consumer, now=now)
+
+    assert max(ages) <= seconds_asked + 2 * 5  # the trail has a place every 5 s
