@@ -18,10 +18,10 @@ LINT_ENV := SECRET_KEY=lint-only-not-a-secret \
 	SESSION_TOKEN_KEYS=lint:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA \
 	DATABASE_URL=postgresql://postgres@127.0.0.1:1/lint REDIS_URL=redis://127.0.0.1:1/0
 
-.PHONY: help demo demo-reset test lint lock bench soak docs
+.PHONY: help demo demo-reset test lint lock bench bench-growth soak docs
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.site ## Start the shop with everything it needs on PORT (8000); Ctrl-C stops it
 	@PORT='$(PORT)' exec $(BIN)/python -m funnel.local.demo

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 EVERYTHING: Final = "*"
 _POLL_SECONDS: Final = 0.2
+_WARN_EVERY_SECONDS: Final = 60.0
 _NEVER: Final = float("-inf")
 
 
@@ -51,6 +52,7 @@ class InvalidationChannel:
         self._timeout = timeout_seconds
         self._elapsed = elapsed
         self._ping_channel = f"{prefix}:ping:{secrets.token_hex(8)}"
+        self._warned_at = _NEVER
         self._start_lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
@@ -92,11 +94,18 @@ class InvalidationChannel:
             try:
                 self._listen()
             except (redis.RedisError, OSError) as exc:
-                logger.warning("The invalidation channel was cut: %s", type(exc).__name__)
+                self._warn(exc)
             except Exception:  # without this thread L1 would be bypassed for good
                 logger.exception("The invalidation channel failed")
             self._gap()
             self._stop.wait(self._heartbeat)
+
+    def _warn(self, exc: Exception) -> None:
+        """Log a cut, and one that lasts once a minute."""
+        now = self._elapsed()
+        if now - self._warned_at >= _WARN_EVERY_SECONDS:
+            self._warned_at = now
+            logger.warning("The invalidation channel was cut: %s", type(exc).__name__)
 
     def _listen(self) -> None:
         client = self._redis.connection()
