@@ -10,7 +10,18 @@ from django.core.management import execute_from_command_line
 
 from funnel.local.env_file import use_running_demo
 
-if __name__ == "__main__":
+REQUIRED = ("SECRET_KEY", "SESSION_TOKEN_KEYS", "DATABASE_URL", "REDIS_URL")
+
+
+def main() -> None:
+    """Run a command, or say in one line which variables it lacks."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "funnel.settings")
     use_running_demo()
+    missing = [name for name in REQUIRED if not os.environ.get(name)]
+    if missing and os.environ["DJANGO_SETTINGS_MODULE"] == "funnel.settings":
+        sys.exit(f"Set {', '.join(missing)} (docs/reference/settings.md), or start `make demo`.")
     execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

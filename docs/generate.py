@@ -42,6 +42,10 @@ ENVIRONMENT: Final = {
     "DATABASE_POOL_MAX": "Most connections to it from one process.",
     "DATABASE_BUDGET_SECONDS": "Longest wait for the database in one request, all statements "
     "together.",
+    "APPLICATION_NAME": "What PostgreSQL calls this process in `pg_stat_activity`. Empty: `funnel` "
+    "and its program, such as `funnel gunicorn` or `funnel run_relay`.",
+    "L1_ENABLED": "`0` turns off the copies in this process' memory: Redis and the database "
+    "answer.",
     "PREPARED_STATEMENTS": "`0` behind a transaction pooler that cannot keep prepared statements.",
     "WATCH_SECONDS": "How often a process sets its clock by the database and sees whether it "
     "answers.",

@@ -106,10 +106,17 @@ def _formatter(renderer: Processor) -> dict[str, Any]:
 
 @receiver(signals.bind_extra_request_finished_metadata)
 def add_session(request: HttpRequest, log_kwargs: dict[str, Any], **_: object) -> None:
-    """Say which session a request was about, and which tier answered."""
+    """Say which session a request was about, and which tier answered.
+
+    One that was refused before any tier was asked is about the session that its address names.
+    """
     served: tuple[str, str] | None = getattr(request, "served_session", None)
     if served is not None:
         log_kwargs["session"], log_kwargs["tier"] = served
+        return
+    named = request.resolver_match and request.resolver_match.kwargs.get("session_id")
+    if named:
+        log_kwargs["session"] = named
 
 
 @celery_signals.setup_logging.connect

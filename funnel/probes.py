@@ -7,11 +7,11 @@ answers are not worth a line of the log each.
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from django.conf import settings
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseNotAllowed
 
 from sessions_unified.monitoring.exposition import CONTENT_TYPE, exposition
 from sessions_unified.monitoring.readiness import readiness
@@ -33,8 +33,15 @@ class ProbeMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer, or pass the request on."""
         probe = _PROBES.get(request.path_info)
-        response = None if probe is None else probe(request)
-        return response if response is not None else self._get_response(request)
+        if probe is None:
+            return self._get_response(request)
+        if request.method not in _METHODS:
+            return HttpResponseNotAllowed(_METHODS)
+        response = probe(request)
+        if request.method == "HEAD":
+            response.headers["Content-Length"] = str(len(response.content))
+            response.content = b""
+        return response
 
 
 def livez(request: HttpRequest) -> HttpResponse:
@@ -53,10 +60,10 @@ def readyz(request: HttpRequest) -> HttpResponse:
     )
 
 
-def metrics(request: HttpRequest) -> HttpResponse | None:
+def metrics(request: HttpRequest) -> HttpResponse:
     """Answer Prometheus, who gives ``METRICS_TOKEN``; for everybody else there is nothing here."""
     if not may_scrape(request.headers.get("Authorization", "")):
-        return None
+        return HttpResponse("not found\n", status=404, content_type="text/plain")
     return HttpResponse(exposition(), content_type=CONTENT_TYPE)
 
 
@@ -68,7 +75,8 @@ def may_scrape(given: str) -> bool:
     return hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
 
 
-_PROBES: dict[str, Callable[[HttpRequest], HttpResponse | None]] = {
+_METHODS: Final = ("GET", "HEAD")
+_PROBES: Final[dict[str, Callable[[HttpRequest], HttpResponse]]] = {
     "/livez": livez,
     "/readyz": readyz,
     "/metrics": metrics,

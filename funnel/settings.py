@@ -4,6 +4,7 @@
 """
 
 import os
+import sys
 from pathlib import Path
 
 import environ
@@ -13,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from funnel.logs import configure_structlog, logging_config
+from funnel.processes import process_name
 from sessions_unified.postgres import BudgetedConnection
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -119,6 +121,10 @@ _POOL = {
 DATABASES = {"default": env.db_url("DATABASE_URL")}
 DATABASES["default"].setdefault("OPTIONS", {})["pool"] = _POOL
 DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 2)
+# What pg_stat_activity calls this process: "funnel gunicorn", "funnel celery", "funnel run_relay".
+DATABASES["default"]["OPTIONS"].setdefault(
+    "application_name", env.str("APPLICATION_NAME", default="") or process_name(sys.argv)
+)
 # The pool tries a connection before it hands it out: a restarted server costs nobody an error.
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 LEGACY_DATABASE_URL = env.str("LEGACY_DATABASE_URL", default="")
@@ -157,6 +163,7 @@ SESSIONS_UNIFIED = {
     "COOKIE_SECURE": not INSECURE_HTTP,
     "REDIS_BUDGET_MS": env.int("REDIS_BUDGET_MS", default=50),
     "DATABASE_BUDGET_SECONDS": env.float("DATABASE_BUDGET_SECONDS", default=5),
+    "L1_ENABLED": env.bool("L1_ENABLED", default=True),
     "PREPARED_STATEMENTS": env.bool("PREPARED_STATEMENTS", default=True),
     "WATCH_SECONDS": env.float("WATCH_SECONDS", default=5),
 }

@@ -169,6 +169,10 @@ TIER_UP: Final = Measured(
     "database.",
     labelnames=("tier",),
 )
+DATABASE_WRITABLE: Final = Measured(
+    name="sessions_unified_database_writable",
+    documentation="1 if the database takes writes; 0 if it answers and is read-only.",
+)
 RELAY_LAG_SECONDS: Final = Measured(
     name="sessions_unified_relay_lag_seconds",
     documentation="Age of the oldest event that a consumer of the event log has not handled.",

@@ -9,6 +9,7 @@ from sessions_unified.auditing import choosing
 from sessions_unified.auditing.run import AuditRun
 from sessions_unified.conf import get_conf
 from sessions_unified.exceptions import TierUnavailableError
+from sessions_unified.metrics import DIVERGENCES
 from sessions_unified.tiers import get_tiers
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ def audit_sample() -> int:
     except TierUnavailableError as exc:
         logger.warning("The tiers could not be compared: %s", exc)
         return 0
+    # Only here: who looks again by hand would count what this has counted.
+    for (tier, kind), number in report.counts.items():
+        DIVERGENCES.labels(tier, kind).inc(number)
     for case in report.cases:
         logger.warning("The tiers diverge: %s", case)
     return report.remaining

@@ -59,6 +59,8 @@ class Comparison:
     The caches are read before the database, so that whatever seems to be ahead of it is.
 
     Attributes:
+        sessions: how many of them the database has, tombstones too.
+        unknown: those of which no tier that was asked has anything.
         copies: how many copies the caches that were asked held.
         suspects: the differences.
 
@@ -71,11 +73,10 @@ class Comparison:
         held = _in_redis(tiers, ids) if in_redis else {}
         self._truths = tiers.database.peek_many({*kept, *held}) if kept or held else {}
         self.copies = len(kept) + sum(not each.is_lease for each in held.values())
-        self.suspects = [
-            *self._of_redis(held),
-            *self._of_memory(kept),
-            *_of_log(_rows(tiers, ids)),
-        ]
+        rows = _rows(tiers, ids)
+        self.sessions = len(rows)
+        self.unknown = [each for each in ids if not (each in rows or each in kept or each in held)]
+        self.suspects = [*self._of_redis(held), *self._of_memory(kept), *_of_log(rows)]
 
     def _of_redis(self, held: Mapping[str, Held]) -> Iterator[Suspect]:
         for session_id, each in held.items():

@@ -42,6 +42,8 @@ class Divergence:
 
     def __str__(self) -> str:
         holds, truth = (_version(number) for number in (self.holds, self.truth))
+        if self.kind == "unreadable":
+            holds = "something unreadable"
         against = f"the log says {truth}" if self.kind == "log" else f"the database has {truth}"
         named = f" ({', '.join(self.fields)})" if self.fields else ""
         return f"{self.kind} {self.session_id}: {self.tier} holds {holds}, {against}{named}"
@@ -65,6 +67,7 @@ class AuditReport:
     Attributes:
         sessions: how many were compared.
         copies: how many copies of them the caches held.
+        unknown: the sessions that no tier has anything of.
         counts: (tier, kind) → how many divergences.
         repaired: how many of them are gone.
         cases: the first `CASES_KEPT`.
@@ -73,6 +76,7 @@ class AuditReport:
 
     sessions: int = 0
     copies: int = 0
+    unknown: list[str] = field(default_factory=list)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     repaired: int = 0
     cases: list[Divergence] = field(default_factory=list)
@@ -92,6 +96,7 @@ class AuditReport:
         return {
             "sessions": self.sessions,
             "copies": self.copies,
+            "unknown": self.unknown,
             "found": self.found,
             "repaired": self.repaired,
             "remaining": self.remaining,

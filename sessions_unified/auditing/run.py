@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sessions_unified.auditing.choosing import BATCH_SIZE
 from sessions_unified.auditing.comparing import Comparison
 from sessions_unified.auditing.report import CASES_KEPT, AuditReport
-from sessions_unified.metrics import AUDITED, DIVERGENCES
+from sessions_unified.metrics import AUDITED
 from sessions_unified.publishing import publish_gone
 
 if TYPE_CHECKING:
@@ -70,8 +70,9 @@ class AuditRun:
         self._suspects |= {_key(each.divergence): each for each in comparison.suspects}
         self._report.copies += comparison.copies
         if counts_sessions:
-            AUDITED.inc(len(ids))
-            self._report.sessions += len(ids)
+            AUDITED.inc(comparison.sessions)
+            self._report.sessions += comparison.sessions
+            self._report.unknown += comparison.unknown
             self._advance(len(ids))
 
     def _look_again(self) -> None:
@@ -95,7 +96,6 @@ class AuditRun:
         return {_key(each.divergence): each for each in Comparison(self._tiers, ids).suspects}
 
     def _count(self, divergence: Divergence) -> None:
-        DIVERGENCES.labels(divergence.tier, divergence.kind).inc()
         self._report.counts[divergence.tier, divergence.kind] += 1
         if len(self._report.cases) < CASES_KEPT:
             self._report.cases.append(divergence)

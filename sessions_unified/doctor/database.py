@@ -13,6 +13,7 @@ from sessions_unified import ids
 from sessions_unified.conf import get_conf
 from sessions_unified.doctor.findings import Check, Finding, Stopwatch, failed, ok, warned
 from sessions_unified.models import SessionEvent, UnifiedSession
+from sessions_unified.monitoring import vitals
 from sessions_unified.monitoring.pool_stats import get_pool
 from sessions_unified.tiers.rows import EVENTS
 
@@ -46,13 +47,12 @@ def _database() -> Finding:
                 "database-down",
             )
         ms = min(_trips(connection))
-        (read_only,) = connection.execute(
-            "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
-        ).fetchone()
-    if read_only:
+        with connection.cursor() as cursor:
+            is_writable = vitals.is_writable(cursor)
+    if not is_writable:
         return failed(
-            "the server is read-only: a standby, or one that has just failed over",
-            "Point DATABASE_URL at the primary.",
+            "the server takes no writes: a standby, or default_transaction_read_only is on",
+            "Point DATABASE_URL at the primary, promote this one, or end what made it read-only.",
             "database-read-only",
             ms=ms,
         )

@@ -21,6 +21,7 @@ class Status(StrEnum):
     """How a check went."""
 
     OK = "ok"
+    SKIP = "skip"
     WARN = "warn"
     FAIL = "fail"
 
@@ -73,7 +74,7 @@ class Check:
         look: looks, and returns what it found. What it raises is a failure.
         advice: what to do where it raises or does not answer.
         runbook: the section of `RUNBOOKS` for that.
-        needs: the check that must not have failed before it; empty: none.
+        needs: the check that must not have failed before it, or this one is skipped; empty: none.
 
     """
 
@@ -89,9 +90,7 @@ def run(checks: Iterable[Check], *, seconds: float = 5) -> Iterator[tuple[str, F
     fallen: set[str] = set()
     for check in checks:
         if check.needs in fallen:
-            finding = warned(
-                f"not looked at: {check.needs} does not answer", f"Mend {check.needs} first."
-            )
+            finding = Finding(status=Status.SKIP, text=f"skipped: needs {check.needs}")
             fallen.add(check.name)
         else:
             finding = _run(check, seconds)

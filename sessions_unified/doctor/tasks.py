@@ -20,7 +20,13 @@ def _broker() -> Finding:
             "workers-down",
         )
     watch = Stopwatch()
-    with current_app.connection_for_write(connect_timeout=_CONNECT_SECONDS) as connection:
+    connection = current_app.connection_for_write(connect_timeout=_CONNECT_SECONDS)
+    # A Redis that accepts and says nothing: the time to connect alone would not end that.
+    connection.transport_options = {
+        **(connection.transport_options or {}),
+        "socket_timeout": _CONNECT_SECONDS,
+    }
+    with connection:
         connection.ensure_connection(max_retries=1, timeout=_CONNECT_SECONDS)
         return ok(connection.transport.driver_type, ms=watch.ms)
 

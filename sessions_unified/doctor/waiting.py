@@ -9,6 +9,7 @@ from sessions_unified.doctor.findings import Check, Finding, Stopwatch, failed, 
 from sessions_unified.models import LogCursor
 from sessions_unified.monitoring import vitals
 from sessions_unified.tiers import get_tiers
+from sessions_unified.upkeep.load import HOLD, LOCKS
 
 _RELAY_WARN_SECONDS: Final = 10
 _RELAY_FAIL_SECONDS: Final = 60
@@ -64,6 +65,33 @@ def _expiry() -> Finding:
     )
 
 
+_HOLDER: Final = """
+SELECT activity.pid, application_name, extract(epoch FROM now() - xact_start)::float
+  FROM pg_locks JOIN pg_stat_activity AS activity USING (pid)
+ WHERE locktype = 'advisory' AND granted AND (classid, objid, objsubid) = (%s, %s, 2)
+   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+def _hold() -> Finding:
+    watch = Stopwatch()
+    with vitals.short_statements(get_tiers().database.alias) as cursor:
+        cursor.execute(_HOLDER, [LOCKS, HOLD])
+        holder = cursor.fetchone()
+    if holder is None:
+        return ok("not on hold", ms=watch.ms)
+    pid, name, seconds = holder
+    who = f"process {pid}" + (f" ({name})" if name else "")
+    since = f" for {seconds:,.0f} s" if seconds is not None else ""
+    return warned(
+        f"cleaning is on hold by {who} of PostgreSQL{since}",
+        "Is that meant? It ends with its cleanup_sessions --hold, or by "
+        f"SELECT pg_terminate_backend({pid}).",
+        "expiry-backlog-growing",
+        ms=watch.ms,
+    )
+
+
 def _touches() -> Finding:
     tiers = get_tiers()
     if tiers.redis is None:
@@ -98,6 +126,13 @@ CHECKS: Final = [
         name="expiry",
         look=_expiry,
         advice="The sessions that are due could not be counted in time.",
+        runbook="expiry-backlog-growing",
+        needs="database",
+    ),
+    Check(
+        name="cleaning",
+        look=_hold,
+        advice="The locks of the database could not be read in time.",
         runbook="expiry-backlog-growing",
         needs="database",
     ),

@@ -124,7 +124,7 @@ def _ask_database() -> Samples | None:
     samples: Samples = []
     try:
         with vitals.short_statements(alias) as cursor:
-            cursor.execute("SELECT 1")
+            samples.append((metrics.DATABASE_WRITABLE, (), float(vitals.is_writable(cursor))))
     except DatabaseError:
         return None
     for ask in (_expiry, _relay, _holder):

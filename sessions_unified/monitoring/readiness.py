@@ -27,6 +27,8 @@ from sessions_unified.tiers import get_tiers
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sessions_unified.tiers.channel import InvalidationChannel
+
 OK: Final = "ok"
 DEGRADED: Final = "degraded"
 FAILED: Final = "failed"
@@ -89,9 +91,30 @@ def _memory() -> Check:
     tiers = get_tiers()
     if tiers.memory is None:
         return Check(status=OK, reason="off")
-    if tiers.channel is not None and not tiers.channel.is_alive():
+    return Check(status=OK) if tiers.channel is None else _channel.check(tiers.channel)
+
+
+class _Channel:
+    """Whether L1's channel is proven; one that this process has only begun is given its time."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._begun: InvalidationChannel | None = None
+        self._grace_ends_at = 0.0
+
+    def check(self, channel: InvalidationChannel) -> Check:
+        if self._begun is not channel:
+            self._begun = channel
+            self._grace_ends_at = self._monotonic() + get_conf().HEARTBEAT_TIMEOUT_SECONDS
+        if channel.is_alive():  # starts it
+            self._grace_ends_at = 0.0
+            return Check(status=OK)
+        if self._monotonic() < self._grace_ends_at:
+            return Check(status=OK, reason="its invalidation channel has just begun")
         return Check(status=DEGRADED, reason="bypassed: its invalidation channel is not proven")
-    return Check(status=OK)
+
+
+_channel = _Channel()
 
 
 class _Schema:
@@ -117,7 +140,8 @@ def _ask_database() -> dict[str, Check]:
 
     def ask() -> Check:
         with vitals.short_statements(alias) as cursor:
-            cursor.execute("SELECT 1")
+            if not vitals.is_writable(cursor):
+                return Check(status=DEGRADED, reason="read-only")
         return Check(status=OK)
 
     try:

@@ -45,6 +45,17 @@ def short_statements(alias: str) -> Iterator[Any]:
         yield cursor
 
 
+def is_writable(cursor: Any) -> bool:
+    """Ask the database whether it takes writes; a standby, or one that has failed over, does not.
+
+    As good as ``SELECT 1`` to see whether it answers, and says more in the same round trip.
+    """
+    cursor.execute(
+        "SELECT NOT pg_is_in_recovery() AND NOT current_setting('transaction_read_only')::bool"
+    )
+    return bool(cursor.fetchone()[0])
+
+
 def expiry_backlog(tiers: Tiers) -> Backlog:
     """Return the sessions that are past their end and not settled yet; `COUNT_LIMIT` at most."""
     condition, params = due_condition(get_conf())

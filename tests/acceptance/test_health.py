@@ -61,6 +61,7 @@ def test_r46_a_process_stays_ready_with_redis_refusing_and_the_database_hanging(
         answer = Caller(base=base).send("GET", "/readyz")
         assert time.monotonic() - before < 1.8  # the pool alone would wait for 2 s
 
+    wait_for(lambda: readyz(base)[2]["memory"] == "degraded")  # at first it has only begun
     code, status, checks = readyz(base)
     assert (code, status) == (200, "degraded")
     assert checks["redis"] == checks["database"] == checks["memory"] == "degraded"
@@ -127,6 +128,24 @@ def test_any_process_shows_what_all_have_counted(
     seen = {counted(base, "sessions_unified_staleness_bound_seconds", **token) for _ in range(8)}
     assert seen == {60.0}
     assert Caller(base=base).send("GET", "/metrics").status == 404
+
+
+def test_what_charges_says_its_session_in_the_log(
+    web_server: Callable[..., str], tmp_path: Path
+) -> None:
+    shopper = Shopper.start(web_server())
+
+    assert shopper.pay().status == 200
+    assert shopper.answer("upsell-1-serum").status == 200
+
+    text = "".join(path.read_text() for path in tmp_path.glob("web-*.log"))
+    lines = [json.loads(line) for line in text.splitlines() if line[:1] == "{"]
+    charges = ("POST /api/checkout/process", "POST /api/upsell/process")
+    finished = [line for line in lines if line["event"] == "request_finished"]
+    said = [
+        (each.get("session"), each.get("tier")) for each in finished if each["request"] in charges
+    ]
+    assert said == [(shopper.id, "database")] * 2
 
 
 CANARY = "Canary-4711"

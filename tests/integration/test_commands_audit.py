@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from django.core.management import CommandError, call_command
 
+from sessions_unified.exceptions import DatabaseUnavailableError
 from sessions_unified.management.commands import audit_tiers
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import UnifiedSession
@@ -137,7 +138,52 @@ def test_a_tier_that_is_down(settings: SettingsWrapper, session: SessionSnapshot
 
     assert lines == []
     assert failure is not None
-    assert failure.endswith("Nothing can be compared with it; try again.")
+    assert failure.endswith(". Nothing can be compared; try again.")
+
+
+def test_the_database_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise DatabaseUnavailableError from OSError("connection refused")
+
+    monkeypatch.setattr(audit_tiers, "audit", fail)
+
+    _, failure = run("--sample", "5")
+
+    assert failure == (
+        "The database did not answer: OSError: connection refused. "
+        "Nothing can be compared; try again."
+    )
+
+
+def test_a_session_that_nobody_knows(session: SessionSnapshot) -> None:
+    lines, failure = run("--id", session.id, "ws_1_1")
+
+    assert lines[0].startswith("Compared 1 sessions")
+    assert lines[1:] == ["  ws_1_1: no row and no copy", "Nothing diverges."]
+    assert failure is None
+
+
+def test_only_sessions_that_nobody_knows_are_no_good_news() -> None:
+    lines, _ = run("--id", "ws_1_1")
+
+    assert lines[0].startswith("Compared 0 sessions")
+    assert lines[1:] == ["  ws_1_1: no row and no copy"]
+
+
+def test_what_is_no_id_is_refused() -> None:
+    lines, failure = run("--id", "ws_1_1", "order-4711")
+
+    assert (lines, failure) == ([], "No session id: order-4711.")
+
+
+def test_a_copy_that_cannot_be_read_is_not_nothing(redis_client: redis.Redis) -> None:
+    redis_client.set("su:{ws_1_1}", b"?", ex=30)
+
+    lines, _ = run("--id", "ws_1_1")
+
+    assert lines[2] == (
+        "    unreadable ws_1_1: redis holds something unreadable, the database has nothing"
+    )
 
 
 def test_an_absurd_sample() -> None:

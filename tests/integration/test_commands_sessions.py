@@ -349,6 +349,37 @@ class TestCleanupSessions:
             run("cleanup_sessions")
         assert self.states(backlog)["unpaid"] == "pending"
 
+    def test_a_run_that_a_hold_ended_claims_no_sum(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pacing, "observe_database", lambda _: Condition(is_held=True))
+        out = StringIO()
+
+        with pytest.raises(CommandError, match="on hold"):
+            call_command("cleanup_sessions", stdout=out)
+
+        assert "purged" not in out.getvalue()
+
+    @pytest.mark.parametrize(
+        "other", ["--dry-run", "--no-purge", "--no-pace", "--json", "--batch-size=5"]
+    )
+    def test_hold_stands_alone(self, other: str) -> None:
+        with pytest.raises(CommandError, match="--hold stands alone"):
+            run("cleanup_sessions", "--hold", other)
+
+    def test_a_hold_that_the_database_ends_claims_no_sum(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        @contextmanager
+        def fail(tiers: Tiers) -> Iterator[Callable[[], None]]:
+            raise DatabaseUnavailableError
+            yield
+
+        monkeypatch.setattr(pacing, "hold", fail)
+
+        with pytest.raises(CommandError, match="not on hold, or no longer") as raised:
+            run("cleanup_sessions", "--hold")
+
+        assert "Settled" not in str(raised.value)
+
     def test_hold_holds_until_ctrl_c(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
             "sessions_unified.management.commands.cleanup_sessions._HOLD_PROOF_SECONDS", 0

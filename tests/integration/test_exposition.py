@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,6 @@ from funnel.local.ports import LOOPBACK, free_port
 from sessions_unified import get_manager, metrics
 from sessions_unified.models import UnifiedSession
 from sessions_unified.monitoring import exposition, readiness
-from sessions_unified.monitoring.measuring import within
 from sessions_unified.monitoring.pool_stats import count_pool, get_pool
 
 if TYPE_CHECKING:
@@ -88,39 +86,32 @@ def test_what_waits_is_measured(redis_client: redis.Redis) -> None:
     assert value(shown, "tier_up", tier="redis") == 1
 
 
-def test_a_read_only_database_is_up_and_not_writable() -> None:
-    writable = value(scraped(), "database_writable")
-    exposition._database.forget()
-
-    with read_only_database():
-        shown = scraped()
-
-    assert writable == 1
-    assert value(shown, "database_writable") == 0
-    assert value(shown, "tier_up", tier="database") == 1
+def test_a_database_that_takes_writes_says_so() -> None:
+    assert value(scraped(), "database_writable") == 1
 
 
-def test_a_read_only_database_degrades_the_process() -> None:
-    with read_only_database():
-        found = within(5, readiness._ask_database)
-
-    assert (found["database"].status, found["database"].reason) == ("degraded", "read-only")
-
-
-@contextmanager
-def read_only_database() -> Iterator[None]:
-    """Let every connection that is opened meanwhile refuse writes."""
-    name = connection.settings_dict["NAME"]
+@pytest.fixture
+def read_only_database(transactional_db: None) -> Iterator[None]:
+    """Let this test's connection refuse writes."""
     with connection.cursor() as cursor:
-        cursor.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
-    connection.close_pool()
-    try:
+        cursor.execute("SET default_transaction_read_only = on")
         yield
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("SET default_transaction_read_only = off")
-            cursor.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
-        connection.close_pool()
+        cursor.execute("SET default_transaction_read_only = off")
+
+
+@pytest.mark.usefixtures("read_only_database")
+def test_a_read_only_database_is_up_and_not_writable() -> None:
+    samples = exposition._ask_database()
+
+    assert samples is not None
+    assert samples[0] == (metrics.DATABASE_WRITABLE, (), 0.0)
+
+
+@pytest.mark.usefixtures("read_only_database")
+def test_a_read_only_database_degrades_the_process() -> None:
+    found = readiness._ask_database()["database"]
+
+    assert (found.status, found.reason) == ("degraded", "read-only")
 
 
 def test_a_second_scrape_asks_nobody() -> None:

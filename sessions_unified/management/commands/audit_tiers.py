@@ -12,7 +12,9 @@ from sessions_unified.auditing import audit
 from sessions_unified.auditing.choosing import estimate
 from sessions_unified.auditing.report import MEANINGS
 from sessions_unified.conf import get_conf
-from sessions_unified.exceptions import TierUnavailableError
+from sessions_unified.doctor.findings import reason
+from sessions_unified.exceptions import DatabaseUnavailableError, TierUnavailableError
+from sessions_unified.ids import is_session_id
 from sessions_unified.progress import progress
 from sessions_unified.tiers import get_tiers
 
@@ -49,11 +51,15 @@ class Command(BaseCommand):
         """Compare, and print."""
         if options["sample"] is not None and options["sample"] < 1:
             raise CommandError("--sample must be at least 1.")
+        malformed = [each for each in options["id"] or () if not is_session_id(each)]
+        if malformed:
+            raise CommandError(f"No session id: {', '.join(malformed)}.")
         began = time.monotonic()
         try:
             report = self.run(get_tiers(), repair=repair, **options)
         except TierUnavailableError as exc:
-            raise CommandError(f"{exc} Nothing can be compared with it; try again.") from exc
+            raise CommandError(f"{_down(exc)} Nothing can be compared; try again.") from exc
+        report.unknown = report.unknown if options["id"] else []
         if options["json"]:
             self.stdout.write(msgspec.json.encode(report.as_json()).decode())
         else:
@@ -84,10 +90,20 @@ class Command(BaseCommand):
             self.stdout.write(f"    {case}")
         if report.found > _CASES_SHOWN:
             self.stdout.write(f"    and {report.found - _CASES_SHOWN:,} more")
+        for session_id in report.unknown:
+            self.stdout.write(f"  {session_id}: no row and no copy")
         if report.repaired:
             self.stdout.write(f"Repaired {report.repaired:,}.")
-        if not report.remaining:
+        if not report.remaining and (report.sessions or not report.unknown):
             self.stdout.write(self.style.SUCCESS("Nothing diverges."))
+
+
+def _down(exc: TierUnavailableError) -> str:
+    """Say which server failed, and why; the API's advice to its clients is none for operators."""
+    if not isinstance(exc, DatabaseUnavailableError):
+        return f"{str(exc).rstrip('.')}."
+    cause = f": {reason(exc)}" if exc.__cause__ is not None else ""
+    return f"The database did not answer{cause.rstrip('.')}."
 
 
 def _advice(report: AuditReport, *, repair: bool) -> str:

@@ -29,6 +29,7 @@ AGAIN: Final = "Run it again to go on: nothing is done twice."
 _SECONDS_BETWEEN_NOTES: Final = 10.0
 _SECONDS_WORTH_SAYING: Final = 5.0
 _HOLD_PROOF_SECONDS: Final = 0.5
+_HOLD_LOST: Final = "Cleaning is not on hold, or no longer. Start the hold again."
 _ENDINGS: Final = {
     "stopped": f"Stopped before the end. {AGAIN}",
     "held": "Cleaning is on hold: `cleanup_sessions --hold` is running somewhere. "
@@ -76,6 +77,8 @@ class Command(BaseCommand):
         """Count, then clean; or hold."""
         if options["batch_size"] is not None and options["batch_size"] < 1:
             raise CommandError("--batch-size must be at least 1.")
+        if options["hold"] and not _is_alone(options):
+            raise CommandError("--hold stands alone: it cleans nothing and counts nothing.")
         self.began = time.monotonic()
         self.noted_at = self.began - _SECONDS_BETWEEN_NOTES
         self.done = {"settled": 0, "purged": 0, "eventsDropped": 0}
@@ -89,14 +92,14 @@ class Command(BaseCommand):
                     self.clean(is_stopped, **options)
         except (DatabaseUnavailableError, OperationalError, InterfaceError) as exc:
             cause = str(exc.__cause__ or exc).strip().partition("\n")[0]
-            raise CommandError(
-                f"The database did not answer: {cause}\n{self.summary()} {AGAIN}"
-            ) from exc
+            done = _HOLD_LOST if options["hold"] else f"{self.summary()} {AGAIN}"
+            raise CommandError(f"The database did not answer: {cause}\n{done}") from exc
 
     def hold(self, is_stopped: Callable[[], bool]) -> None:
         """Keep all cleaners from work, and prove all the time that it still does."""
         with pacing.hold(get_tiers()) as prove:
             self.stdout.write("Cleaning is on hold, everywhere. Ctrl-C lets it go on.")
+            self.stdout.flush()  # whoever waits for it may read a pipe
             while not is_stopped():
                 prove()
                 time.sleep(_HOLD_PROOF_SECONDS)
@@ -152,9 +155,10 @@ class Command(BaseCommand):
             ended_by = run("eventsDropped", "Dropping events", 0, Cleaner.drop_events)
         if json:
             self.print_json(self.done | {"endedBy": ended_by})
-        else:
-            nothing = not any(self.done.values()) and ended_by == "done"
-            self.stdout.write("Nothing to clean up." if nothing else self.summary())
+        elif any(self.done.values()):
+            self.stdout.write(self.summary())
+        elif ended_by == "done":
+            self.stdout.write("Nothing to clean up.")
         if ended_by != "done":
             raise CommandError(_ENDINGS[ended_by])
 
@@ -190,3 +194,8 @@ class Command(BaseCommand):
         """Print one line."""
         seconds = round(time.monotonic() - self.began, 3)
         self.stdout.write(msgspec.json.encode(found | {"seconds": seconds}).decode())
+
+
+def _is_alone(options: dict[str, Any]) -> bool:
+    others = (options["dry_run"], options["json"], options["batch_size"] is not None)
+    return options["purge"] and options["pace"] and not any(others)

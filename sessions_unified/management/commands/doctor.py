@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import textwrap
+import threading
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sessions_unified.doctor import CHECKS, Finding, Status, run
 
@@ -38,8 +40,18 @@ class Command(BaseCommand):
 
     def handle(self, *, json: bool, timeout: float, **_: Any) -> None:
         """Run the checks one by one, and print each as soon as it is known."""
+        if not 0 < timeout <= threading.TIMEOUT_MAX:
+            raise CommandError("--timeout must be more than 0 seconds.")
+        try:
+            self.examine(json=json, seconds=timeout)
+        except BrokenPipeError:  # `doctor | head` has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+
+    def examine(self, *, json: bool, seconds: float) -> None:
+        """Run them; exits with 1 if one failed."""
         found: dict[str, Finding] = {}
-        for name, finding in run(CHECKS, seconds=timeout):
+        for name, finding in run(CHECKS, seconds=seconds):
             found[name] = finding
             if not json:
                 self.line(name, finding)
@@ -48,6 +60,7 @@ class Command(BaseCommand):
             self.stdout.write(msgspec.json.encode({"checks": found}).decode())
         else:
             self.verdict(found)
+        self.stdout.flush()
         if Status.FAIL in worst:
             sys.exit(1)
 
@@ -56,6 +69,7 @@ class Command(BaseCommand):
         width = max(len(check.name) for check in CHECKS)
         styles: dict[Status, Callable[[str], str]] = {
             Status.OK: self.style.SUCCESS,
+            Status.SKIP: self.style.NOTICE,
             Status.WARN: self.style.WARNING,
             Status.FAIL: self.style.ERROR,
         }

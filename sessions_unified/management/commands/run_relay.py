@@ -21,8 +21,9 @@ class Command(BaseCommand):
     """Run until a signal comes; failures are logged and tried again."""
 
     help = (
-        "Follow the event log and repair the caches after whoever died before they did. Run one; "
-        "a second takes over when the first stops. SIGTERM or Ctrl-C stops it."
+        "Follow the event log and repair the caches after whoever died before they did. One is "
+        "enough; two share the work, and one that stops leaves it to the other. Each, at its "
+        "start, handles the time of the bound on age again. SIGTERM or Ctrl-C stops it."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -75,6 +76,17 @@ def test_a_finished_request_says_its_session_and_tier() -> None:
     )
 
     assert fields == {"code": 200, "session": "ws_1_1", "tier": "memory"}
+
+
+@pytest.mark.django_db
+def test_a_request_that_is_refused_says_the_session_of_its_address(
+    client: Client, log: io.StringIO
+) -> None:
+    refused = client.get("/api/session/ws_1_1")
+
+    (finished,) = [line for line in log.getvalue().splitlines() if "request_finished" in line]
+    assert refused.status_code == 401
+    assert re.search(r'"?session"?[=:] ?[\'"]ws_1_1[\'"]', finished)
 
 
 def test_a_request_without_a_session_says_none() -> None:

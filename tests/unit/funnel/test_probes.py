@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from django.test import Client
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
 
 from funnel import probes
 from sessions_unified.monitoring.readiness import DEGRADED, FAILED, OK, Check, Readiness
@@ -90,3 +91,26 @@ def test_on_a_laptop_a_token_that_is_set_is_asked_for(settings: SettingsWrapper)
     settings.METRICS_TOKEN, settings.INSECURE_HTTP = TOKEN, True
 
     assert scrape() == 404
+
+
+def test_where_plain_http_is_redirected_metrics_are_still_nothing(
+    settings: SettingsWrapper,
+) -> None:
+    settings.METRICS_TOKEN, settings.SECURE_SSL_REDIRECT = TOKEN, True
+
+    assert scrape() == 404
+
+
+def test_a_head_has_no_body_and_the_length_that_a_get_has() -> None:
+    # Django's test client takes the body off itself; gunicorn does not.
+    response = probes.ProbeMiddleware(HttpResponse)(RequestFactory().head("/livez"))
+
+    assert (response.status_code, response.content) == (200, b"")
+    assert response["Content-Length"] == "3"
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+def test_a_probe_is_only_read(path: str) -> None:
+    response = Client().post(path)
+
+    assert (response.status_code, response["Allow"]) == (405, "GET, HEAD")

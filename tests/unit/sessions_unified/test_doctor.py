@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from io import StringIO
 from typing import TYPE_CHECKING
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from sessions_unified import doctor
-from sessions_unified.doctor import CHECKS, Check, Finding, Status, failed, ok, run, warned
+from sessions_unified.doctor import (
+    CHECKS,
+    Check,
+    Finding,
+    Status,
+    configuration,
+    failed,
+    ok,
+    run,
+    warned,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pytest_django.fixtures import SettingsWrapper
 
 
 def check(name: str, look: Callable[[], Finding], *, needs: str = "") -> Check:
@@ -56,9 +71,8 @@ def test_what_needs_something_broken_is_not_looked_at() -> None:
     found = dict(run(checks))
 
     assert looked == []
-    assert found["b"].status is Status.WARN
-    assert found["b"].text == "not looked at: a does not answer"
-    assert found["c"].text == "not looked at: b does not answer"
+    assert found["b"] == Finding(status=Status.SKIP, text="skipped: needs a")
+    assert found["c"] == Finding(status=Status.SKIP, text="skipped: needs b")
 
 
 def test_a_check_needs_only_what_comes_before_it() -> None:
@@ -111,6 +125,51 @@ def test_all_is_well_is_said(checks: list[Check]) -> None:
     checks += [check("a", lambda: ok("fine"))]
 
     assert call()[1].endswith("All is well.\n")
+
+
+def test_what_was_skipped_is_one_line_and_nothing_to_look_at(checks: list[Check]) -> None:
+    checks += [check("a", broken), check("b", lambda: ok("fine"), needs="a")]
+
+    code, text = call()
+
+    assert code == 1
+    assert "skip  b              skipped: needs a\n\nFailed: a.\n" in text
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+def test_a_check_needs_some_time(seconds: str) -> None:
+    with pytest.raises(CommandError, match="more than 0"):
+        call(f"--timeout={seconds}")
+
+
+def test_plain_http_on_purpose_is_well(settings: SettingsWrapper) -> None:
+    settings.SESSION_COOKIE_SECURE = settings.SECURE_SSL_REDIRECT = False
+    on_purpose = configuration._settings()
+    settings.SESSION_COOKIE_SECURE = True
+    by_mistake = configuration._settings()
+
+    assert (on_purpose.status, on_purpose.text) == (Status.OK, "plain HTTP on purpose")
+    assert by_mistake.status is Status.WARN
+
+
+def test_a_reader_that_has_read_enough_ends_it_quietly() -> None:
+    code = (
+        "import django; django.setup(); from sessions_unified import doctor; "
+        "doctor.CHECKS[:] = [doctor.Check(name=str(n), look=lambda: doctor.ok('x' * 70000), "
+        "advice='') for n in range(9)]; "
+        "from django.core.management import call_command; call_command('doctor')"
+    )
+    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "funnel.settings"}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        said = process.stderr.read()
+
+    assert (process.returncode, said) == (1, b"")
 
 
 def test_json_is_one_object(checks: list[Check]) -> None:

@@ -115,6 +115,37 @@ def test_a_schema_that_is_behind_is_looked_at_until_it_is_not(executor: type[Exe
     assert (before, after) == (FAILED, OK)
 
 
+class Channel:
+    """A channel that is alive as told."""
+
+    alive = False
+
+    def is_alive(self) -> bool:
+        return self.alive
+
+
+def test_a_channel_that_has_only_begun_is_given_its_time() -> None:
+    now, channel = [100.0], Channel()
+    look = readiness._Channel(monotonic=lambda: now[0])
+
+    first = look.check(channel).status
+    now[0] += 60
+    later = look.check(channel).status
+
+    assert (first, later) == (OK, DEGRADED)
+
+
+def test_a_channel_that_was_proven_and_is_cut_degrades_at_once() -> None:
+    channel, look = Channel(), readiness._Channel()
+    channel.alive = True
+
+    before = look.check(channel).status
+    channel.alive = False
+    after = look.check(channel).status
+
+    assert (before, after) == (OK, DEGRADED)
+
+
 def test_a_database_that_fails_says_so_without_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(alias: str) -> None:
         raise DatabaseError("host db-7.internal refused user shop")
