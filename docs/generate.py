@@ -40,6 +40,7 @@ ENVIRONMENT: Final = {
     "DATABASE_URL": "The PostgreSQL database (14 or newer): "
     "`postgresql://user:password@host:5432/name`.",
     "DATABASE_POOL_MAX": "Most connections to it from one process.",
+    "DATABASE_POOL_SECONDS": "Longest wait for a connection of that pool.",
     "DATABASE_BUDGET_SECONDS": "Longest wait for the database in one request, all statements "
     "together.",
     "APPLICATION_NAME": "What PostgreSQL calls this process in `pg_stat_activity`. Empty: `funnel` "

@@ -113,7 +113,7 @@ _POOL = {
     "min_size": 1,
     "max_size": env.int("DATABASE_POOL_MAX", default=8),
     # A shopper rather sees "try again" than waits: for a connection, and for the answers.
-    "timeout": 2,
+    "timeout": env.float("DATABASE_POOL_SECONDS", default=2),
     "connection_class": BudgetedConnection,
     # The pool tries again by itself this long, ever more rarely; then at the next request.
     "reconnect_timeout": 10,

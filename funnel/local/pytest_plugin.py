@@ -57,6 +57,7 @@ def _environment(services: Services) -> dict[str, str]:
         # A busy machine is not a broken Redis; tests of its time limits set their own.
         "REDIS_TIMEOUT_MS": "2000",
         "REDIS_BUDGET_MS": "10000",
+        "DATABASE_POOL_SECONDS": "20",
         "WATCH_SECONDS": "0",  # a thread of its own would meet databases being dropped
         # What a shell exports for another shop is none of the tests' business.
         "LEGACY_DATABASE_URL": "",
