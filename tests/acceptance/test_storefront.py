@@ -230,11 +230,13 @@ def test_a_shopper_clicks_accept_twice(
 def test_a_shopper_goes_back_and_refreshes_after_paying(shop: str, page: Page) -> None:
     order(page, shop)
     pay(page)
+    expect(page).to_have_url(at("/upsell-1"))
     page.go_back()
     expect(page).to_have_url(at("/upsell-1"))
     page.reload()
     expect(page).to_have_url(at("/upsell-1"))
     page.get_by_role("button", name="Add Root Serum").click()
+    expect(page).to_have_url(at("/upsell-2"))  # going back too soon finds no page to go back from
     page.go_back()
     expect(page).to_have_url(at("/upsell-2"))
 
