@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from funnel.exceptions import NothingToChargeError, OrderChangedError
 from funnel.payments import charging, idempotency, replies
 from funnel.payments.charging import Operation
+from funnel.payments.lines import ADJUSTMENT, PRODUCT, Line, total
 from funnel.payments.models import CHECKOUT, ChargeAttempt
 from sessions_unified.exceptions import InvalidTransitionError
 from sessions_unified.flow import PROCESSING, Position, get_flow
+from sessions_unified.money import quantize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,9 +100,28 @@ def _claim(
         operation,
         purpose=CHECKOUT,
         step="processing",
-        amount=session.amount or Decimal(0),
+        lines=order_lines(session),
         currency=session.currency,
     )
     data = {"purpose": CHECKOUT, "amount": str(session.amount), "currency": session.currency}
     locked.update(changes, kind="charge_started", data=data)
     return attempt
+
+
+def order_lines(session: SessionSnapshot) -> list[Line]:
+    """Return what the order's amount is for: its products, and what separates them from it."""
+    lines = [
+        Line(
+            kind=PRODUCT,
+            item=product.id,
+            name=product.name or product.id,
+            quantity=product.quantity,
+            amount=quantize((product.price or Decimal(0)) * product.quantity, session.currency),
+        )
+        for product in session.products
+    ]
+    gap = (session.amount or Decimal(0)) - total(lines, session.currency)
+    if gap:
+        name = "Shipping, discounts and the like"
+        lines.append(Line(kind=ADJUSTMENT, item="", name=name, quantity=1, amount=gap))
+    return lines

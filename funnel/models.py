@@ -1,6 +1,20 @@
 """The site's tables; they live beside what they serve."""
 
+from funnel.hooks.models import HookDelivery
+from funnel.payments.card_testing.models import CardTestingStop
 from funnel.payments.models import ChargeAttempt, IdempotencyRecord
+from funnel.payments.money_log.models import MoneyEntry
+from funnel.payments.refunds.models import Refund
 from funnel.payments.sandbox.models import SandboxCharge
+from funnel.payments.webhooks.models import GatewayEvent
 
-__all__ = ["ChargeAttempt", "IdempotencyRecord", "SandboxCharge"]
+__all__ = [
+    "CardTestingStop",
+    "ChargeAttempt",
+    "GatewayEvent",
+    "HookDelivery",
+    "IdempotencyRecord",
+    "MoneyEntry",
+    "Refund",
+    "SandboxCharge",
+]

@@ -148,7 +148,7 @@ CACHES = {
 }
 
 
-def _token_keys(text: str) -> dict[str, str]:
+def _keys(text: str) -> dict[str, str]:
     """Return kid → key of ``kid:key,kid:key``; the first issues."""
     pairs = (part.partition(":") for part in text.split(",") if part.strip())
     return {kid.strip(): key.strip() for kid, _, key in pairs}
@@ -157,7 +157,8 @@ def _token_keys(text: str) -> dict[str, str]:
 SESSIONS_UNIFIED = {
     "MANAGER": "sessions_unified.manager.UnifiedSessionManager",
     "PRICER": "funnel.catalog.price",
-    "TOKEN_KEYS": _token_keys(_required("SESSION_TOKEN_KEYS")),
+    "TOKEN_KEYS": _keys(_required("SESSION_TOKEN_KEYS")),
+    "ENCRYPTION_KEYS": _keys(env.str("ENCRYPTION_KEYS", default="")),
     "TOKEN_ISSUER": SITE_URL,
     "COOKIE_NAME": "funnel_session" if INSECURE_HTTP else "__Host-funnel_session",
     "COOKIE_SECURE": not INSECURE_HTTP,
@@ -168,9 +169,35 @@ SESSIONS_UNIFIED = {
     "WATCH_SECONDS": env.float("WATCH_SECONDS", default=5),
 }
 
+# Where paid orders are handed on to: a callable, a signed webhook, or both.
+_HOOKS: dict[str, dict[str, str]] = {}
+if env.str("ORDER_HOOK_CALLABLE", default=""):
+    _HOOKS["callable"] = {"CALLABLE": env.str("ORDER_HOOK_CALLABLE")}
+if env.str("ORDER_HOOK_URL", default=""):
+    _HOOKS["webhook"] = {
+        "URL": env.str("ORDER_HOOK_URL"),
+        "SECRET": _required("ORDER_HOOK_SECRET"),
+    }
+
 FUNNEL = {
     "GATEWAY": env.str("PAYMENT_GATEWAY", default="funnel.payments.sandbox.SandboxGateway"),
+    "DECLINES_PER_ADDRESS": env.int("DECLINES_PER_ADDRESS", default=30),
+    "DECLINES_PER_CARD": env.int("DECLINES_PER_CARD", default=10),
+    "TRUSTED_PROXIES": env.int("TRUSTED_PROXIES", default=0),
+    "HOOKS": _HOOKS,
+    "NMI": {
+        "URL": env.str("NMI_URL", default="https://secure.nmi.com/api/"),
+        "SECURITY_KEY": env.str("NMI_SECURITY_KEY", default=""),
+        "WEBHOOK_KEYS": env.list("NMI_WEBHOOK_KEYS", default=[]),
+        "TOKENIZATION_KEY": env.str("NMI_TOKENIZATION_KEY", default=""),
+        "COLLECT_URL": env.str(
+            "NMI_COLLECT_URL", default="https://secure.nmi.com/token/Collect.js"
+        ),
+        "TIMEOUT_SECONDS": env.float("NMI_TIMEOUT_SECONDS", default=25),
+    },
 }
+if _HOOKS:
+    SESSIONS_UNIFIED["CONSUMERS"] = ["funnel.hooks.consumer.HookConsumer"]
 
 LEGACY_ADAPTERS = {
     "database": {
@@ -235,6 +262,16 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 300},
     },
     "audit": {"task": "sessions_unified.audit_tiers_sample", "schedule": crontab(minute="32")},
+    "ask-gateway": {
+        "task": "funnel.ask_gateway",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
+    "deliver-hooks": {
+        "task": "funnel.deliver_hooks",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
     "forget-keys": {"task": "funnel.forget_idempotency_keys", "schedule": crontab(minute="47")},
 }
 

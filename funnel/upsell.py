@@ -14,6 +14,7 @@ from funnel.exceptions import (
 )
 from funnel.payments import charging, idempotency, replies
 from funnel.payments.charging import Operation
+from funnel.payments.lines import OFFER, Line
 from funnel.payments.models import CHECKOUT, ChargeAttempt, upsell_purpose
 from sessions_unified.clock import get_clock
 from sessions_unified.flow import COMPLETED, get_flow
@@ -78,7 +79,7 @@ def _claim(locked: LockedSession, operation: Operation, offer: Offer) -> ChargeA
         operation,
         purpose=upsell_purpose(offer.id),
         step=offer.step,
-        amount=offer.price,
+        lines=[offer_line(offer)],
         currency=session.currency,
         vault_id=_stored_card(session),
     )
@@ -88,6 +89,11 @@ def _claim(locked: LockedSession, operation: Operation, offer: Offer) -> ChargeA
     return attempt
 
 
+def offer_line(offer: Offer) -> Line:
+    """Return what accepting an offer charges."""
+    return Line(kind=OFFER, item=offer.id, name=offer.name, quantity=1, amount=offer.price)
+
+
 def _stored_card(session: SessionSnapshot) -> str:
     """Return the vault id of the paid order; its attempt is the authority, not the session."""
     order = ChargeAttempt.objects.filter(
@@ -95,7 +101,7 @@ def _stored_card(session: SessionSnapshot) -> str:
     ).first()
     if order is None or not order.vault_id:
         raise NoStoredCardError
-    return order.vault_id
+    return str(order.vault_id)
 
 
 def _decline(locked: LockedSession, operation: Operation, offer: Offer) -> Reply:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+from sessions_unified.jsonb import as_stored
 from sessions_unified.money import quantize
 
 # Deeper JSON is kept as its own text: whoever reads a session must not run out of stack.
@@ -51,7 +52,9 @@ def _storable_number(value: float | Decimal) -> Any:
     exact = Decimal(value)
     if not exact.is_finite() or abs(exact.adjusted()) > _MAX_EXPONENT:
         return str(value)
-    return value
+    # A decimal with a fraction stays: the database keeps digits that a double has no room for.
+    is_fraction = isinstance(value, Decimal) and exact.as_tuple().exponent < 0  # type: ignore[operator]  # finite
+    return value if is_fraction else as_stored(value)
 
 
 def unwrapped(value: Any) -> Any:

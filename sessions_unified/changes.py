@@ -10,8 +10,10 @@ import msgspec
 from sessions_unified import expiry
 from sessions_unified.exceptions import InvalidChangeError
 from sessions_unified.flow import FlowTable, Position
+from sessions_unified.jsonb import as_stored, is_same
 from sessions_unified.money import quantize
 from sessions_unified.snapshot import FrozenDict, Product, SessionSnapshot, Upsells, decode_hook
+from sessions_unified.tiers.rows import JSON_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +40,7 @@ CHANGEABLE: Final = frozenset(_TYPES)
 
 
 def coerce(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``changes`` with each value as the snapshot holds it.
+    """Return ``changes`` with each value as the snapshot holds it and the database returns it.
 
     Raises:
         InvalidChangeError: a field is not one that can be changed, or its value is of the wrong
@@ -51,8 +53,9 @@ def coerce(changes: Mapping[str, Any]) -> dict[str, Any]:
             message = f"A session has no changeable field {name!r}."
             raise InvalidChangeError(message, field=name)
         try:
-            fields[name] = msgspec.convert(value, _TYPES[name], dec_hook=decode_hook)
-        except (msgspec.ValidationError, NotImplementedError) as exc:
+            found = msgspec.convert(value, _TYPES[name], dec_hook=decode_hook)
+            fields[name] = as_stored(found) if name in JSON_FIELDS else found
+        except (ValueError, NotImplementedError) as exc:  # msgspec's is a ValueError
             message = f"{name}: {exc}"
             raise InvalidChangeError(message, field=name) from exc
     amount = fields.get("amount")
@@ -82,7 +85,7 @@ def apply(
     if amount is not None and not fields.keys().isdisjoint({"amount", "currency"}):
         fields["amount"] = quantize(amount, fields.get("currency", before.currency))
     changed = tuple(
-        sorted(name for name, value in fields.items() if value != getattr(before, name))
+        sorted(name for name, value in fields.items() if not is_same(value, getattr(before, name)))
     )
     if not changed:
         return before, ()

@@ -54,6 +54,10 @@ class Conf:
         RETENTION_DAYS: age at which finished sessions are purged to tombstones.
         EVENT_RETENTION_DAYS: age at which events of purged sessions are dropped.
         DEFAULT_CURRENCY: ISO 4217 code for amounts that come without one.
+        ENCRYPTION_KEYS: kid → base64url of 32 random bytes, for what is encrypted at rest (vault
+            ids). The first seals, all of them open. Empty: made from Django's ``SECRET_KEY``.
+        CONSUMERS: dotted paths of further consumers of the event log
+            (`sessions_unified.relay.Consumer`), which the relay runs beside its own.
         TOKEN_KEYS: kid → base64url of 32 random bytes. The first issues, all of them open.
         TOKEN_ISSUER: the ``iss`` of session tokens.
         TOKEN_AUDIENCE: the ``aud`` of session tokens.
@@ -102,6 +106,8 @@ class Conf:
     RETENTION_DAYS: int = 90
     EVENT_RETENTION_DAYS: int = 365
     DEFAULT_CURRENCY: str = "USD"
+    ENCRYPTION_KEYS: dict[str, str] = field(default_factory=dict)
+    CONSUMERS: tuple[str, ...] | list[str] = ()
     TOKEN_KEYS: dict[str, str] = field(default_factory=dict)
     TOKEN_ISSUER: str = "sessions-unified"  # noqa: S105  (a public claim)
     TOKEN_AUDIENCE: str = "funnel-session"  # noqa: S105

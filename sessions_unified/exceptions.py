@@ -70,6 +70,12 @@ class PricingError(InvalidChangeError):
     code = "invalid_products"
 
 
+class SealedValueError(SessionsUnifiedError):
+    """A stored value cannot be opened. Put its key back into ENCRYPTION_KEYS."""
+
+    code = "sealed_value"
+
+
 class InvalidTokenError(SessionsUnifiedError):
     """The session token is missing, malformed, expired or signed with an unknown key."""
 

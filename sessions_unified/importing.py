@@ -37,7 +37,7 @@ def import_sessions(tiers: Tiers, sessions: Sequence[SessionSnapshot], *, source
         new = [session for session in sessions if session.id in inserted]
         session_imported.send(sender=UnifiedSession, sessions=new)
         if new:
-            sweeping.expire_due(tiers, batch_size=len(new), only=inserted, actor=f"import:{source}")
+            sweeping.expire_due(tiers, only=inserted, actor=f"import:{source}")
     return inserted
 
 
@@ -81,6 +81,6 @@ def replace_imported(
         transaction.on_commit(
             lambda: publish_gone(tiers, {session.id: after.version}), using=tiers.database.alias
         )
-        sweeping.expire_due(tiers, batch_size=1, only=[session.id], actor=f"import:{source}")
+        sweeping.expire_due(tiers, only=[session.id], actor=f"import:{source}")
         row = tiers.database.row(session.id)
     return row.copy.session.version if row is not None else None

@@ -28,9 +28,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from django.db import transaction
 
 from sessions_unified import changes as changing
-from sessions_unified import expiry, health, ids, touches
+from sessions_unified import health, touches
 from sessions_unified.asynchronous import AsyncTwins
 from sessions_unified.conf import get_conf
+from sessions_unified.creating import first_state
 from sessions_unified.exceptions import (
     InvalidChangeError,
     InvalidTransitionError,
@@ -42,11 +43,9 @@ from sessions_unified.exceptions import (
 from sessions_unified.flow import get_flow
 from sessions_unified.locking import LockedSession
 from sessions_unified.models import UnifiedSession
-from sessions_unified.money import quantize
 from sessions_unified.publishing import publish_copy, publish_gone
 from sessions_unified.reading import TieredReader
 from sessions_unified.signals import session_deleted
-from sessions_unified.snapshot import SessionSnapshot
 from sessions_unified.tiers import Copy, Tiers, get_tiers
 from sessions_unified.tiers.budget import Budget
 from sessions_unified.tiers.database import Change
@@ -57,6 +56,8 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from django.http import HttpRequest
+
+    from sessions_unified.snapshot import SessionSnapshot
 
 # Optimistic writes that lose this often are done under the row's lock instead.
 _OPTIMISTIC_ATTEMPTS: Final = 4
@@ -158,31 +159,15 @@ class UnifiedSessionManager(AsyncTwins):
 
         """
         now = self._tiers.clock.now()
-        start = get_flow().start
-        given = changing.coerce(
-            {
-                "email": email,
-                "customer": None if customer is None else dict(customer),
-                "products": products,
-                "amount": amount,
-                "currency": currency or get_conf().DEFAULT_CURRENCY,
-                "metadata": dict(metadata or {}),
-            }
-        )
-        if given["amount"] is not None:
-            given["amount"] = quantize(given["amount"], given["currency"])
-        session = SessionSnapshot(
-            id=session_id or ids.mint_session_id(int(now.timestamp() * 1000)),
-            status=start.status,
-            current_step=start.step,
-            version=1,
-            created_at=now,
-            updated_at=now,
-            expires_at=expiry.deadline(
-                status=start.status, step=start.step, created_at=now, now=now
-            ),
-            **given,
-        )
+        fields = {
+            "email": email,
+            "customer": None if customer is None else dict(customer),
+            "products": products,
+            "amount": amount,
+            "currency": currency or get_conf().DEFAULT_CURRENCY,
+            "metadata": dict(metadata or {}),
+        }
+        session = first_state(fields, session_id=session_id, now=now)
         change = Change(kind="session_created", actor=self.actor, at=now)
         self._note(session.id, "database")
         if not self._tiers.database.insert(session, change):

@@ -54,7 +54,7 @@ class UnifiedSession(models.Model):
     products = models.JSONField(default=list, blank=True)
     amount = models.DecimalField(max_digits=19, decimal_places=4, null=True, blank=True)
     currency = models.CharField(max_length=3)
-    vault_id = models.TextField(null=True, blank=True)
+    vault_id = models.TextField(null=True, blank=True)  # sealed, by `sessions_unified.sealing`
     transaction_id = models.TextField(null=True, blank=True)
     payment_token = models.TextField(null=True, blank=True)
     upsells = models.JSONField(default=dict, blank=True)
@@ -127,7 +127,7 @@ class SessionEvent(models.Model):
         ]
         indexes: ClassVar = [
             models.Index("xid", "position", name="su_event_order"),
-            # The last event of a session that is gone: what `drop_old_events` looks for.
+            # The last event of a session that is gone: what `events_batch` looks for.
             models.Index(
                 "at",
                 name="su_event_ended",

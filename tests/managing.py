@@ -1,17 +1,24 @@
-"""Managers for tests: an order, its history, and waiting for what other threads do."""
+"""Managers and cleaners for tests: an order, its history, and what other threads do."""
 
 from __future__ import annotations
 
+import threading
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
+from django.db import connection, transaction
+
+from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import SessionEvent
+from sessions_unified.upkeep.cleaning import Cleaner
+from sessions_unified.upkeep.pacing import Pacer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from sessions_unified.manager import UnifiedSessionManager
     from sessions_unified.snapshot import SessionSnapshot
     from sessions_unified.testing import FrozenClock
     from sessions_unified.tiers import Tiers
@@ -45,6 +52,70 @@ def paid(manager: UnifiedSessionManager, session: SessionSnapshot) -> SessionSna
             session.id, {"status": status, "current_step": step, "transaction_id": "t1"}
         )
     return session
+
+
+def that_dies(tiers: Tiers) -> UnifiedSessionManager:
+    """Return a manager that commits, and tells no cache."""
+    return UnifiedSessionManager(tiers=replace(tiers, memory=None, redis=None, channel=None))
+
+
+def cleaner(tiers: Tiers, *, largest: int = 500, **changes: Any) -> Cleaner:
+    """Return one whose pacer never rests."""
+    return Cleaner(
+        tiers=tiers, pacer=Pacer(largest=largest, batch_seconds=60, rests=False), **changes
+    )
+
+
+def in_threads(*works: Callable[[], object]) -> list[BaseException]:
+    """Run each in a thread with a connection of its own; return what they raised."""
+    raised: list[BaseException] = []
+
+    def run(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except BaseException as exc:  # noqa: BLE001  (the caller judges it)
+            raised.append(exc)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return raised
+
+
+@contextmanager
+def elsewhere(sql: str, params: list[Any]) -> Iterator[None]:
+    """Keep a transaction open on another connection that has run this statement."""
+    ready, done = threading.Event(), threading.Event()
+
+    def work() -> None:
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute(sql, params)
+                ready.set()
+                done.wait(30)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        assert ready.wait(10)
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def lock_row(session_id: str) -> tuple[str, list[Any]]:
+    """Return what `elsewhere` runs to keep a session's row locked."""
+    return (
+        "SELECT 1 FROM sessions_unified_unifiedsession WHERE id = %s FOR UPDATE",
+        [session_id],
+    )
 
 
 def warm(manager: UnifiedSessionManager) -> UnifiedSessionManager:

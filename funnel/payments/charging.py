@@ -23,14 +23,14 @@ from funnel.exceptions import ChargeInFlightError, OutcomeUnsettledError
 from funnel.payments import idempotency, replies
 from funnel.payments.gateway import Outcome, Receipt, Sale, get_gateway
 from funnel.payments.idempotency import Reply
+from funnel.payments.lines import Line, total
 from funnel.payments.models import ChargeAttempt
 from funnel.payments.settling import settle
 from sessions_unified.clock import get_clock
 from sessions_unified.exceptions import DatabaseUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from decimal import Decimal
+    from collections.abc import Mapping, Sequence
 
     from sessions_unified.locking import LockedSession
     from sessions_unified.manager import UnifiedSessionManager
@@ -97,7 +97,7 @@ def claim(
     *,
     purpose: str,
     step: str,
-    amount: Decimal,
+    lines: Sequence[Line],
     currency: str,
     vault_id: str | None = None,
 ) -> ChargeAttempt:
@@ -107,17 +107,20 @@ def claim(
     at the first sale, so that a lost answer loses no card reference.
     """
     now = get_clock().now()
+    lease_until = now + timedelta(seconds=get_conf().LEASE_SECONDS)
     attempt = ChargeAttempt.objects.create(
         session_id=operation.session_id,
         purpose=purpose,
         step=step,
         state=State.CLAIMED,
-        amount=amount,
+        amount=total(lines, currency),
         currency=currency,
+        lines=[line.to_json() for line in lines],
         gateway=get_gateway().name,
         gateway_order_id=f"fs-{secrets.token_hex(12)}",
         vault_id=vault_id or f"v{secrets.token_hex(12)}",
-        lease_until=now + timedelta(seconds=get_conf().LEASE_SECONDS),
+        lease_until=lease_until,
+        next_check_at=lease_until,
         created_at=now,
     )
     idempotency.remember(operation.session_id, operation.key, operation.digest, attempt=attempt)

@@ -25,6 +25,7 @@ class Outcome(Enum):
     DECLINED = "declined"
     REJECTED = "rejected"
     UNKNOWN = "unknown"
+    VOIDED = "voided"  # charged, and given back before it was settled
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -62,6 +63,7 @@ class Receipt:
         currency: likewise.
         reason: for staff and logs: no card data.
         response: the sanitised answer.
+        order_id: ours, if it says; a transaction looked up by its id must name it.
 
     """
 
@@ -71,6 +73,25 @@ class Receipt:
     currency: str | None = None
     reason: str = ""
     response: Mapping[str, Any] = field(default_factory=dict)
+    order_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reversal:
+    """Money to give back: all of a sale (a void, before it is settled) or a part (a refund).
+
+    Attributes:
+        order_id: ours, one a reversal, chosen before sending; it is found by it later.
+        transaction_id: the sale's.
+        amount: in units of ``currency``; of a void, the whole sale.
+
+    """
+
+    order_id: str
+    transaction_id: str
+    amount: Decimal
+    currency: str
+    is_void: bool = False
 
 
 class PaymentGateway(ABC):
@@ -91,6 +112,35 @@ class PaymentGateway(ABC):
     @abstractmethod
     def query(self, order_id: str) -> Receipt | None:
         """Return what became of our order id; None if the gateway has no record (inconclusive)."""
+
+    supports_reversals: ClassVar[bool] = False
+
+    def query_transaction(self, transaction_id: str) -> Receipt | None:
+        """Return what is known of one of the gateway's transactions; None: no record.
+
+        Raises:
+            NotImplementedError: the gateway cannot tell.
+
+        """
+        raise NotImplementedError
+
+    def reverse(self, reversal: Reversal) -> Receipt:
+        """Give money back. Sends exactly once, as ``sale``; what it raises means unknown.
+
+        ``SUCCEEDED``: it is on its way. ``REJECTED`` or ``DECLINED``: it will not be given back so.
+        """
+        raise NotImplementedError
+
+    def query_reversal(self, reversal: Reversal) -> Receipt | None:
+        """Return what became of a reversal; None if there is no record (inconclusive)."""
+        raise NotImplementedError
+
+    def fingerprint(self, payment_token: str, claimed: str | None) -> str | None:
+        """Return what is the same for two tokens of one card, if that can be told.
+
+        ``claimed`` is the browser's word: better than nothing against card testing, and no more.
+        """
+        return claimed
 
     card_template: ClassVar[str] = "storefront/cards/none.html"
 

@@ -89,6 +89,7 @@ def _attempt(
         transaction_id=session.transaction_id if is_order else None,
         vault_id=session.vault_id,
         lease_until=now,
+        review_since=now if state == State.NEEDS_REVIEW else None,
         reason="Imported" if state == State.SUCCEEDED else "Imported while processing",
         created_at=session.created_at,
         settled_at=session.updated_at if state == State.SUCCEEDED else None,
@@ -119,6 +120,7 @@ def _settle_reviewed(wanted: dict[str, ChargeAttempt], known: dict[str, ChargeAt
             continue
         _keep_transactions_unique([fresh])
         attempt.state = State.SUCCEEDED
+        attempt.review_since = None
         attempt.transaction_id = fresh.transaction_id
         attempt.vault_id = fresh.vault_id
         attempt.settled_at = fresh.settled_at

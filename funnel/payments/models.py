@@ -8,12 +8,19 @@ from django.db import models
 
 from sessions_unified.ids import MAX_ID_LENGTH
 from sessions_unified.money import quantize
+from sessions_unified.sealing import SealedTextField
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
 CHECKOUT: Final = "checkout"
 UPSELL_PREFIX: Final = "upsell:"
+
+OPEN_STATES: Final = ["claimed", "unknown", "needs_review"]
+STATES: Final = [
+    *OPEN_STATES,
+    *("succeeded", "declined", "rejected", "surplus", "refunded", "voided"),
+]
 
 
 def upsell_purpose(offer_id: str) -> str:
@@ -26,6 +33,17 @@ class ChargeAttempt(models.Model):
 
     The authority for what was paid: session stores hold copies. ``amount`` is unknown (null) only
     for what another shop system charged before an import.
+
+    Attributes:
+        lines: what the amount is for, as `funnel.payments.lines.Line` has it.
+        address: keyed hash of the payer's network address; empty if not known.
+        card: keyed hash of the gateway's fingerprint of the card; empty if not known.
+        checks: how often the gateway was asked for it and had no conclusive answer.
+        next_check_at: when the sweeper asks (again); null: not any more.
+        review_since: when a person was first needed; null unless one is.
+        resolved_by: who of the staff decided on it, with the reason and the time.
+        discrepancy: what the gateway said later that contradicts it, for staff.
+
     """
 
     class State(models.TextChoices):
@@ -53,10 +71,20 @@ class ChargeAttempt(models.Model):
     gateway = models.CharField(max_length=32)
     gateway_order_id = models.CharField(max_length=100)
     transaction_id = models.CharField(max_length=100, null=True, blank=True)
-    vault_id = models.CharField(max_length=100, null=True, blank=True)
+    vault_id = SealedTextField(null=True, blank=True)
+    lines = models.JSONField(default=list, blank=True)
+    address = models.CharField(max_length=64, blank=True)
+    card = models.CharField(max_length=64, blank=True)
     lease_until = models.DateTimeField()
+    checks = models.PositiveSmallIntegerField(default=0)
+    next_check_at = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=200, blank=True)
     response = models.JSONField(default=dict, blank=True)
+    review_since = models.DateTimeField(null=True, blank=True)
+    resolved_by = models.CharField(max_length=150, blank=True)
+    resolved_reason = models.CharField(max_length=500, blank=True)
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    discrepancy = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField()
     settled_at = models.DateTimeField(null=True, blank=True)
 
@@ -82,14 +110,58 @@ class ChargeAttempt(models.Model):
                 | models.Q(amount=None, gateway="imported"),
                 name="funnel_attempt_amount",
             ),
+            models.CheckConstraint(
+                condition=models.Q(state__in=STATES), name="funnel_attempt_state"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(currency__regex=r"^[A-Z]{3}$"), name="funnel_attempt_currency"
+            ),
+            models.CheckConstraint(
+                # Imported ones were settled by another shop, which may not say when.
+                condition=models.Q(state__in=OPEN_STATES, settled_at=None)
+                | (~models.Q(state__in=OPEN_STATES) & models.Q(settled_at__isnull=False)),
+                name="funnel_attempt_settled",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state="succeeded")
+                | models.Q(transaction_id__isnull=False)
+                | models.Q(gateway="imported"),
+                name="funnel_attempt_names_transaction",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state="needs_review", review_since__isnull=False)
+                | (~models.Q(state="needs_review") & models.Q(review_since=None)),
+                name="funnel_attempt_review",
+            ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["session_id", "created_at"], name="funnel_attempt_session"),
             models.Index(
-                "lease_until",
-                name="funnel_attempt_open",
+                "next_check_at",
+                name="funnel_attempt_due",
                 condition=models.Q(state__in=["claimed", "unknown"]),
             ),
+            models.Index(
+                "review_since",
+                name="funnel_attempt_in_review",
+                condition=models.Q(state="needs_review"),
+            ),
+            models.Index(
+                "address",
+                "settled_at",
+                name="funnel_attempt_address",
+                condition=models.Q(state__in=["declined", "rejected"]) & ~models.Q(address=""),
+            ),
+            models.Index(
+                "card",
+                "settled_at",
+                name="funnel_attempt_card",
+                condition=models.Q(state__in=["declined", "rejected"]) & ~models.Q(card=""),
+            ),
+        ]
+        permissions: ClassVar = [
+            ("refund_charge", "Can refund and void charges"),
+            ("resolve_charge", "Can decide on charges in review"),
         ]
 
     def __str__(self) -> str:

@@ -125,11 +125,17 @@ def _is_as_asked(attempt: ChargeAttempt, receipt: Receipt) -> bool:
 
 def _record(attempt: ChargeAttempt, state: str, receipt: Receipt) -> None:
     attempt.state = state
+    _note_review(attempt)
     attempt.transaction_id = receipt.transaction_id or attempt.transaction_id
     attempt.reason = receipt.reason[:200]
     attempt.response = dict(receipt.response)
     attempt.settled_at = None if attempt.is_open else get_clock().now()
     attempt.save()
+
+
+def _note_review(attempt: ChargeAttempt) -> None:
+    is_in_review = attempt.state == State.NEEDS_REVIEW
+    attempt.review_since = (attempt.review_since or get_clock().now()) if is_in_review else None
 
 
 def _facts(attempt: ChargeAttempt) -> dict[str, Any]:
@@ -211,6 +217,7 @@ def _review(locked: LockedSession, late: ChargeAttempt) -> None:
     """
     late.state = State.NEEDS_REVIEW
     late.settled_at = None
+    _note_review(late)
     late.save()
     locked.hold()
     _note(locked, late)

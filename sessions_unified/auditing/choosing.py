@@ -30,15 +30,13 @@ def sampled(tiers: Tiers, number: int) -> Iterator[list[str]]:
 
     Half of the sessions are those that changed last: what is not cached cannot diverge.
     """
-    recent = _fetch(
-        tiers,
+    recent = tiers.database.query(
         f"SELECT e.session_id FROM {EVENTS} AS e ORDER BY e.xid DESC, position DESC LIMIT %s",
         [number // 2],
     )
     # Whole pages at random, of them rows at random: of a few pages too few would be drawn.
     percent = min(100.0, 100 * _DRAWN_FROM * number / max(estimate(tiers), 1))
-    others = _fetch(
-        tiers,
+    others = tiers.database.query(
         f"SELECT id FROM {SESSIONS} TABLESAMPLE SYSTEM (%s) ORDER BY random() LIMIT %s",
         [percent, number - number // 2],
     )
@@ -49,8 +47,7 @@ def sampled(tiers: Tiers, number: int) -> Iterator[list[str]]:
 def stored(tiers: Tiers) -> Iterator[list[str]]:
     """Yield the ids of all rows, tombstones' too."""
     last = ""
-    while rows := _fetch(
-        tiers,
+    while rows := tiers.database.query(
         f"SELECT id FROM {SESSIONS} WHERE id > %s ORDER BY id LIMIT %s",
         [last, BATCH_SIZE],
     ):
@@ -61,8 +58,8 @@ def stored(tiers: Tiers) -> Iterator[list[str]]:
 
 def estimate(tiers: Tiers) -> int:
     """Return about how many rows there are, without counting them."""
-    ((number,),) = _fetch(
-        tiers, "SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [SESSIONS]
+    ((number,),) = tiers.database.query(
+        "SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [SESSIONS]
     )
     return int(max(0, number))
 
@@ -85,10 +82,3 @@ def cached(tiers: Tiers) -> Iterator[list[str]]:
 
 def _scan(cursor: Any, pattern: str) -> Any:
     return lambda client: client.scan(cursor, match=pattern, count=BATCH_SIZE)
-
-
-def _fetch(tiers: Tiers, sql: str, params: list[Any]) -> list[Any]:
-    with tiers.database.transaction(), tiers.database.connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        answer: list[Any] = cursor.fetchall()
-        return answer

@@ -177,6 +177,5 @@ def _rows(tiers: Tiers, ids: Sequence[str]) -> dict[str, Row]:
         f"(SELECT max(seq) FROM {EVENTS} AS e WHERE e.session_id = s.id) "
         f"FROM {SESSIONS} AS s WHERE id = ANY(%s)"
     )
-    with tiers.database.transaction(), tiers.database.connection.cursor() as cursor:
-        cursor.execute(sql, [list(ids)])
-        return {session_id: Row(*rest) for session_id, *rest in cursor.fetchall()}
+    found = tiers.database.query(sql, [list(ids)])
+    return {session_id: Row(*rest) for session_id, *rest in found}

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.utils.module_loading import import_string
+
+from sessions_unified.conf import get_conf
 from sessions_unified.relay.base import Consumer
 from sessions_unified.relay.caches import CacheConsumer
 from sessions_unified.relay.following import Follower, Relay
@@ -18,5 +21,6 @@ __all__ = ["CacheConsumer", "Consumer", "Follower", "Relay", "consumers_of"]
 
 
 def consumers_of(tiers: Tiers) -> list[Consumer]:
-    """Return the consumers that this site has."""
-    return [] if tiers.redis is None else [CacheConsumer(tiers.redis)]
+    """Return the consumers that this site has: the caches, and those of ``CONSUMERS``."""
+    caches: list[Consumer] = [] if tiers.redis is None else [CacheConsumer(tiers.redis)]
+    return caches + [import_string(path)() for path in get_conf().CONSUMERS]

@@ -15,6 +15,8 @@ from typing import Any, Final, get_type_hints
 
 import msgspec
 
+from sessions_unified.exceptions import SealedValueError
+from sessions_unified.sealing import seal, unseal
 from sessions_unified.snapshot import SessionSnapshot, decode_hook
 from sessions_unified.tiers.base import Copy
 
@@ -45,9 +47,12 @@ def encode(copy: Copy) -> bytes | None:
 
     That is an integer beyond 64 bits in somebody's metadata: such a session is not kept in Redis.
     """
-    header = f"{copy.session.version:016d}{to_micros(copy.true_at):016d}".encode()
+    session = copy.session
+    header = f"{session.version:016d}{to_micros(copy.true_at):016d}".encode()
+    if session.vault_id is not None:
+        session = msgspec.structs.replace(session, vault_id=seal(session.vault_id))
     try:
-        return COPY + header + FORMAT + _encoder.encode(msgspec.structs.astuple(copy.session))
+        return COPY + header + FORMAT + _encoder.encode(msgspec.structs.astuple(session))
     except OverflowError:
         return None
 
@@ -72,6 +77,8 @@ def decode(value: bytes | None) -> Copy | None:
             session = _maps.decode(body)
         else:
             return None
+        if session.vault_id is not None:
+            session = msgspec.structs.replace(session, vault_id=unseal(session.vault_id))
         return Copy(session, _EPOCH + timedelta(microseconds=int(value[17:33])))
-    except (msgspec.DecodeError, msgspec.ValidationError, ValueError):
+    except (msgspec.DecodeError, msgspec.ValidationError, ValueError, SealedValueError):
         return None

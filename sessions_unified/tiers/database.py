@@ -249,6 +249,16 @@ class DatabaseTier(Tier):
             self.breaker.succeeded()
             _writing.observe(time.monotonic() - began)
 
+    def query(self, sql: str, params: Any = None) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement that is not for shoppers: of cleaning, of an audit.
+
+        It is planned anew each time, since a batch's size and what is due decide its plan.
+        """
+        with self.transaction(), self.connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            found: list[tuple[Any, ...]] = cursor.fetchall()
+            return found
+
     def ping(self) -> None:
         """Ask for nothing.
 

@@ -11,8 +11,6 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from django.db import connections
-
 from sessions_unified import touches
 from sessions_unified.exceptions import TierUnavailableError
 from sessions_unified.metrics import CLEANED
@@ -143,7 +141,5 @@ class Cleaner:
 
     def _is_our_turn(self) -> bool:
         take = "SELECT pg_advisory_xact_lock" if self.waits else "SELECT pg_try_advisory_xact_lock"
-        with connections[self.tiers.database.alias].cursor() as cursor:
-            cursor.execute(f"{take}(%s, %s)", [LOCKS, _CLEANER])
-            (taken,) = cursor.fetchone()
+        ((taken,),) = self.tiers.database.query(f"{take}(%s, %s)", [LOCKS, _CLEANER])
         return taken is not False

@@ -7,11 +7,10 @@ untouched.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from django.db import connections, transaction
+from django.db import transaction
 
 from sessions_unified.conf import Conf, get_conf
 from sessions_unified.flow import get_flow
@@ -21,9 +20,7 @@ from sessions_unified.signals import session_deleted
 from sessions_unified.tiers.rows import BLANK, EVENTS, SESSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from django.db.backends.utils import CursorWrapper
+    from collections.abc import Collection
 
     from sessions_unified.tiers import Tiers
 
@@ -77,33 +74,16 @@ class Batch(NamedTuple):
     ended_at: datetime | None
 
 
-def expire_due(
-    tiers: Tiers,
-    *,
-    batch_size: int = 500,
-    only: Iterable[str] | None = None,
-    actor: str = "system",
-    now: datetime | None = None,
-) -> int:
-    """Settle one batch of sessions past their end; return how many.
+def expire_due(tiers: Tiers, *, only: Collection[str], actor: str = "system") -> int:
+    """Settle those of these sessions (ids) that are past their end; return how many.
 
-    ``now`` is for who has flushed the touches: the time before the flush, so that no touch that
-    counts is still pending.
-
-    Rows that another cleaner or a shopper has locked are left to the next batch; with ``only``
-    (ids) they are waited for, and the caches are told. Two cleaners at once never settle the same
-    session.
+    Rows that another has locked are waited for, and the caches are told.
     """
-    now = now or tiers.clock.now()
-    if only is None:
-        return settle_batch(tiers, size=batch_size, actor=actor, now=now).done
     condition, params = due_condition(get_conf())
-    params |= _settling_params(now, actor) | {"size": batch_size, "only": list(only)}
+    params |= _settling_params(tiers.clock.now(), actor) | {"size": len(only), "only": list(only)}
     sql = _settling_sql(f"{condition} AND id = ANY(%(only)s)", skips_locked=False)
-    with _cursor(tiers) as cursor:
-        cursor.execute(f"{sql} SELECT id, version FROM changed", params)
-        changed = dict(cursor.fetchall())
-        transaction.on_commit(lambda: publish_gone(tiers, changed), using=tiers.database.alias)
+    changed = dict(tiers.database.query(f"{sql} SELECT id, version FROM changed", params))
+    transaction.on_commit(lambda: publish_gone(tiers, changed), using=tiers.database.alias)
     return len(changed)
 
 
@@ -118,7 +98,9 @@ def settle_batch(
 ) -> Batch:
     """Settle a batch of sessions past their end, from ``start`` on in the order of their ends.
 
-    ``spares_idle`` leaves those that an unknown touch might keep alive.
+    ``now`` is the time before the touches were flushed, so that none that counts is still pending;
+    ``spares_idle`` leaves those that an unknown touch might keep alive. Rows that another cleaner
+    or a shopper has locked are left to the next batch: two at once never settle the same session.
 
     The caches are not told: a copy past its end is never served (`reading` asks the row), and the
     relay drops it within seconds.
@@ -130,9 +112,9 @@ def settle_batch(
     if start is not None:
         condition += " AND expires_at >= %(start)s"
     params |= _settling_params(now, actor) | {"size": size, "start": start}
-    with _cursor(tiers) as cursor:
-        cursor.execute(f"{_settling_sql(condition, skips_locked=True)} {_REPORT}", params)
-        return Batch(*cursor.fetchone())
+    sql = f"{_settling_sql(condition, skips_locked=True)} {_REPORT}"
+    (report,) = tiers.database.query(sql, params)
+    return Batch(*report)
 
 
 def _settling_params(now: datetime, actor: str) -> dict[str, Any]:
@@ -182,7 +164,7 @@ def _settling_sql(condition: str, *, skips_locked: bool) -> str:
 
 
 def count_due(tiers: Tiers) -> int:
-    """Return how many sessions `expire_due` would settle by now."""
+    """Return how many sessions are past their end by now."""
     condition, params = due_condition(get_conf())
     params["now"] = tiers.clock.now()
     sql = f"SELECT count(*) FROM {SESSIONS} WHERE {condition}"
@@ -200,16 +182,12 @@ def _purge_params(tiers: Tiers) -> dict[str, Any]:
     return {"now": now, "before": now - timedelta(days=get_conf().RETENTION_DAYS)}
 
 
-def purge_finished(tiers: Tiers, *, batch_size: int = 500, actor: str = "system") -> int:
-    """Replace one batch of sessions past the retention period by tombstones; return how many."""
-    return purge_batch(tiers, size=batch_size, actor=actor).done
-
-
 def purge_batch(
     tiers: Tiers, *, size: int, actor: str = "system", start: datetime | None = None
 ) -> Batch:
-    """Purge a batch, from ``start`` on in the order of ``updated_at``; the caches as in settling.
+    """Replace a batch of sessions past the retention period by tombstones.
 
+    From ``start`` on in the order of ``updated_at``; locked rows and caches as in settling.
     Receivers of `session_deleted` run in its transaction.
     """
     params = _purge_params(tiers) | {"size": size, "actor": actor, "start": start}
@@ -228,16 +206,15 @@ def purge_batch(
             FROM changed
         ) SELECT report.*, ARRAY(SELECT id FROM changed) FROM ({_REPORT}) AS report
     """
-    with _cursor(tiers) as cursor:
-        cursor.execute(sql, params)
-        *report, ids = cursor.fetchone()
+    with tiers.database.transaction():
+        ((*report, ids),) = tiers.database.query(sql, params)
         if ids:
             session_deleted.send(sender=UnifiedSession, session_ids=ids)
     return Batch(*report)
 
 
 def count_purgeable(tiers: Tiers) -> int:
-    """Return how many sessions `purge_finished` would replace by now."""
+    """Return how many sessions are past the retention period by now."""
     sql = f"SELECT count(*) FROM {SESSIONS} WHERE {_PURGEABLE}"
     return _count(tiers, sql, _purge_params(tiers))
 
@@ -248,11 +225,6 @@ _ENDED: Final = "kind IN ('session_deleted', 'session_purged') AND at <= %(befor
 def _events_before(tiers: Tiers) -> datetime:
     before: datetime = tiers.clock.now() - timedelta(days=get_conf().EVENT_RETENTION_DAYS)
     return before
-
-
-def drop_old_events(tiers: Tiers, *, batch_size: int = 500) -> int:
-    """Drop the events of one batch of sessions that ended long ago; return how many events."""
-    return events_batch(tiers, size=batch_size).done
 
 
 def events_batch(tiers: Tiers, *, size: int, start: datetime | None = None) -> Batch:
@@ -270,27 +242,20 @@ def events_batch(tiers: Tiers, *, size: int, start: datetime | None = None) -> B
             RETURNING 1
         ) {_REPORT}
     """
-    with _cursor(tiers) as cursor:
+    params = {"before": _events_before(tiers), "size": size, "start": start}
+    with tiers.database.transaction():
         # The log's trigger refuses every other DELETE (migration 0002).
-        cursor.execute("SET LOCAL sessions_unified.purging = 'on'")
-        cursor.execute(sql, {"before": _events_before(tiers), "size": size, "start": start})
-        return Batch(*cursor.fetchone())
+        tiers.database.query("SELECT set_config('sessions_unified.purging', 'on', TRUE)")
+        (report,) = tiers.database.query(sql, params)
+    return Batch(*report)
 
 
 def count_ended(tiers: Tiers) -> int:
-    """Return of how many sessions `drop_old_events` would drop the events by now."""
+    """Return of how many sessions the events may be dropped by now."""
     sql = f"SELECT count(*) FROM {EVENTS} WHERE {_ENDED}"
     return _count(tiers, sql, {"before": _events_before(tiers)})
 
 
-@contextmanager
-def _cursor(tiers: Tiers) -> Iterator[CursorWrapper]:
-    with tiers.database.transaction(), connections[tiers.database.alias].cursor() as cursor:
-        yield cursor
-
-
 def _count(tiers: Tiers, sql: str, params: dict[str, Any]) -> int:
-    with _cursor(tiers) as cursor:
-        cursor.execute(sql, params)
-        (number,) = cursor.fetchone()
+    ((number,),) = tiers.database.query(sql, params)
     return int(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -26,13 +27,11 @@ _BATCH: Final = 1_000_000
 _TARGET: Final = 1.2
 _changes = itertools.count(1)
 
+_row = partial(row, baseline="the same of 10⁴ sessions", target=_TARGET, is_long=True)
+_OF_WHICH: Final = "(L1 and L2 off) of the newest 10⁴ of 10⁷ sessions"
 
-@row(
-    operation="get and update (L1 and L2 off) of the newest 10⁴ of 10⁷ sessions",
-    baseline="the same of 10⁴ sessions",
-    target=_TARGET,
-    is_long=True,
-)
+
+@_row(operation=f"get and update {_OF_WHICH}")
 def growth(bench: Bench) -> Measured:
     def call(manager: UnifiedSessionManager) -> Operation:
         read, write = _get(manager), _update(manager)
@@ -46,22 +45,12 @@ def growth(bench: Bench) -> Measured:
     return _compared(bench, call)
 
 
-@row(
-    operation="get (L1 and L2 off) of the newest 10⁴ of 10⁷ sessions",
-    baseline="the same of 10⁴ sessions",
-    target=_TARGET,
-    is_long=True,
-)
+@_row(operation=f"get {_OF_WHICH}")
 def growth_get(bench: Bench) -> Measured:
     return _compared(bench, _get)
 
 
-@row(
-    operation="update (L1 and L2 off) of the newest 10⁴ of 10⁷ sessions",
-    baseline="the same of 10⁴ sessions",
-    target=_TARGET,
-    is_long=True,
-)
+@_row(operation=f"update {_OF_WHICH}")
 def growth_update(bench: Bench) -> Measured:
     return _compared(bench, _update)
 

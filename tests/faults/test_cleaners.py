@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -16,11 +17,12 @@ import redis
 from funnel.celery import app
 from funnel.local import programs
 from funnel.local.child import Child
-from sessions_unified import get_manager
+from sessions_unified import get_manager, tasks, touches
 from sessions_unified.clock import get_clock
 from sessions_unified.models import SessionEvent, UnifiedSession
+from sessions_unified.tiers import get_tiers
 from tests.fault_site import SHORT, merged, proxy_to, site_environment
-from tests.managing import ORDER, wait_for
+from tests.managing import ORDER, paid, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 DUE = 80
 CLEAN = [sys.executable, "manage.py", "cleanup_sessions", "--no-purge", "--batch-size", "10"]
+HOLD = [sys.executable, "manage.py", "cleanup_sessions", "--hold"]
 SETTLED = re.compile(r"Settled ([\d,]+)")
 
 
@@ -97,6 +100,51 @@ def test_r24_of_two_cleaners_at_once_one_ends_each_session(
     # They share the work, or one of them leaves it to the other.
     assert sum(settled) == DUE
     check_each_ended_once(DUE)
+
+
+@pytest.fixture
+def hold(
+    here: None, valkey: OwnServer, database_url: str
+) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+    """Return a function that starts a process that holds all cleaning, and waits until it does."""
+    env = site_environment(redis_url=valkey.url, database_url=database_url, settings=SHORT)
+    with ExitStack() as stack:
+
+        def start() -> subprocess.Popen[str]:
+            process = subprocess.Popen(HOLD, env=env, text=True, stdout=subprocess.PIPE)
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            assert "on hold" in process.stdout.readline()
+            return process
+
+        yield start
+
+
+@pytest.mark.parametrize("task", [tasks.flush_pending_touches, tasks.expire_due_sessions])
+def test_r24_a_hold_keeps_sessions_and_no_touch(
+    hold: Callable[[], subprocess.Popen[str]], task: Callable[[], int]
+) -> None:
+    manager = get_manager()
+    touched, left = (paid(manager, manager.create_session(**ORDER)) for _ in range(2))
+    now = get_clock().now()
+    long_ago = now - timedelta(hours=1)
+    UnifiedSession.objects.update(expires_at=now - timedelta(minutes=1), last_seen_at=long_ago)
+    touches.touch(get_tiers(), touched.id, now)
+
+    holding = hold()
+    task()
+    seen = {each.pk: (each.last_seen_at, each.status) for each in UnifiedSession.objects.all()}
+    holding.send_signal(signal.SIGINT)
+    said = holding.communicate(timeout=30)[0]
+    settled = tasks.expire_due_sessions()
+
+    assert seen == {touched.id: (now, "processing"), left.id: (long_ago, "processing")}
+    assert touches.pending_touch(get_tiers(), touched.id) is None
+    assert (holding.returncode, said) == (0, "Cleaning goes on.\n")
+    assert settled == 1
+    assert UnifiedSession.objects.get(pk=left.id).status == "completed"
+    assert UnifiedSession.objects.get(pk=touched.id).status == "processing"
 
 
 @pytest.mark.soak

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from sessions_unified.clock import DatabaseClock
 from sessions_unified.conf import Conf, get_conf
 from sessions_unified.manager import UnifiedSessionManager
+from sessions_unified.testing import FrozenClock
 from sessions_unified.tiers import Tiers, build_tiers
+from tests.fault_site import proxy_to
 from tests.gateways import ScriptedGateway
 from tests.managing import warm
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
     from pytest_django.fixtures import SettingsWrapper
 
-    from sessions_unified.testing import FrozenClock
+    from tests.fault_proxy import FaultProxy
     from tests.managing import MakeTiers
 
 
@@ -47,6 +50,28 @@ def make_tiers(transactional_db: None, redis_flush: None) -> Iterator[MakeTiers]
     yield make
     for tiers in built:
         tiers.stop()
+
+
+@pytest.fixture
+def clock() -> FrozenClock:
+    """Return a clock for `make_tiers` that stands still."""
+    return FrozenClock()
+
+
+@pytest.fixture
+def time_for_redis(settings: SettingsWrapper) -> None:
+    """On a busy machine a shopper's budget may be spent, and nothing would be cached."""
+    settings.SESSIONS_UNIFIED = settings.SESSIONS_UNIFIED | {"REDIS_BUDGET_MS": 5000}
+
+
+@pytest.fixture
+def redis_proxy(settings: SettingsWrapper) -> Iterator[FaultProxy]:
+    """Put a proxy between this process and Redis, before any tiers are made."""
+    url = os.environ["REDIS_URL"]
+    with proxy_to(url) as proxy:
+        cache = settings.CACHES["default"] | {"LOCATION": proxy.url(url)}
+        settings.CACHES = settings.CACHES | {"default": cache}
+        yield proxy
 
 
 @pytest.fixture

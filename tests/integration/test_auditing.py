@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ from sessions_unified.models import SessionEvent, UnifiedSession
 from sessions_unified.relay import Relay, consumers_of
 from sessions_unified.testing import FrozenClock
 from sessions_unified.tiers import Copy, codec
-from tests.managing import ORDER, wait_for, warm
+from tests.managing import ORDER, that_dies, wait_for, warm
 
 if TYPE_CHECKING:
     import redis
@@ -35,13 +34,9 @@ if TYPE_CHECKING:
     from sessions_unified.tiers import Tiers
     from tests.managing import MakeTiers
 
+pytestmark = pytest.mark.usefixtures("time_for_redis")
+
 PATIENCE = 0.05
-
-
-@pytest.fixture(autouse=True)
-def _has_time_for_redis(settings: SettingsWrapper) -> None:
-    """On a busy machine a shopper's budget may be spent, and nothing would be cached."""
-    settings.SESSIONS_UNIFIED = settings.SESSIONS_UNIFIED | {"REDIS_BUDGET_MS": 5000}
 
 
 @pytest.fixture
@@ -58,11 +53,6 @@ def cached(manager: UnifiedSessionManager) -> SessionSnapshot:
     """Return a session of which Redis holds a copy."""
     session = manager.create_session(**ORDER)
     return manager.get_session(session.id)
-
-
-def that_dies(tiers: Tiers) -> UnifiedSessionManager:
-    """Return a manager that commits, and tells no cache."""
-    return UnifiedSessionManager(tiers=replace(tiers, memory=None, redis=None, channel=None))
 
 
 def look(tiers: Tiers, **options: Any) -> AuditReport:
@@ -272,9 +262,11 @@ def test_a_repair_reaches_the_l1_of_other_processes(
     plant(tiers, redis_client, session, email="eve@example.org")
     wait_for(lambda: other.get_session(session.id).email == "eve@example.org")
 
-    look(tiers, repair=True)
+    report = look(tiers, repair=True)
+    wait_for(lambda: other.get_session(session.id).email != "eve@example.org")
 
-    wait_for(lambda: other.get_session(session.id).email == "ana@example.org")
+    assert (report.repaired, report.remaining) == (1, 0)
+    assert other.get_session(session.id) == session
 
 
 def test_r10_a_row_that_changed_without_its_event_is_reported_and_left(

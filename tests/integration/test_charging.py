@@ -26,7 +26,6 @@ from sessions_unified.exceptions import (
 )
 from sessions_unified.models import SessionEvent, UnifiedSession
 from sessions_unified.tiers import database, get_tiers
-from sessions_unified.upkeep.sweeping import expire_due, purge_finished
 from tests.charges import (
     State,
     answers,
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
 
     from funnel.payments.gateway import Sale
     from tests.gateways import ScriptedGateway
+from tests.managing import cleaner
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gateway")]
 
@@ -215,9 +215,9 @@ def test_a_session_whose_charge_is_open_is_not_expired_purged_or_deleted(card: s
         manager.delete_session(session_id)
     with pytest.raises(SessionHeldError):
         manager.expire_session(session_id)
-    expired = expire_due(get_tiers())
+    expired = cleaner(get_tiers()).settle().done
     UnifiedSession.objects.update(updated_at="2020-01-01T00:00Z")
-    purged = purge_finished(get_tiers())
+    purged = cleaner(get_tiers()).purge().done
 
     assert (expired, purged) == (0, 0)
     assert manager.get_session(session_id).status == "processing"

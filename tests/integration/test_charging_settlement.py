@@ -23,7 +23,6 @@ from sessions_unified.exceptions import (
 )
 from sessions_unified.models import UnifiedSession
 from sessions_unified.tiers import get_tiers
-from sessions_unified.upkeep.sweeping import expire_due
 from tests.charges import (
     State,
     answer,
@@ -39,6 +38,7 @@ from tests.charges import (
     states,
 )
 from tests.gateways import ScriptedGateway
+from tests.managing import cleaner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -291,7 +291,7 @@ def test_a_success_that_is_not_of_what_was_sent_needs_review_and_is_never_settle
     pay(session_id, LOST, key="k")
 
     status = learn(session_id, **changes)
-    expired = expire_due(get_tiers())
+    expired = cleaner(get_tiers()).settle().done
 
     assert status == 202
     assert states(session_id) == [State.NEEDS_REVIEW]

@@ -3,103 +3,33 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection, transaction
 
 from sessions_unified import metrics, tasks, touches
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import SessionEvent, UnifiedSession
-from sessions_unified.testing import FrozenClock
 from sessions_unified.upkeep import sweeping
 from sessions_unified.upkeep.cleaning import Cleaner, Run
 from sessions_unified.upkeep.load import LOCKS
 from sessions_unified.upkeep.pacing import Pacer
-from tests.fault_site import proxy_to
-from tests.managing import ORDER, events, paid
+from tests.managing import ORDER, cleaner, elsewhere, events, in_threads, lock_row, paid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     import redis
-    from pytest_django.fixtures import SettingsWrapper
 
+    from sessions_unified.testing import FrozenClock
     from sessions_unified.tiers import Tiers
     from tests.fault_proxy import FaultProxy
     from tests.managing import MakeTiers
 
 
 @pytest.fixture
-def clock() -> FrozenClock:
-    return FrozenClock()
-
-
-@pytest.fixture
 def tiers(make_tiers: MakeTiers, clock: FrozenClock) -> Tiers:
     return make_tiers(clock=clock)
-
-
-def cleaner(tiers: Tiers, *, largest: int = 500, **changes: Any) -> Cleaner:
-    """Return one whose pacer never rests."""
-    return Cleaner(
-        tiers=tiers, pacer=Pacer(largest=largest, batch_seconds=60, rests=False), **changes
-    )
-
-
-def in_threads(*works: Callable[[], object]) -> list[BaseException]:
-    """Run each in a thread with a connection of its own; return what they raised."""
-    raised: list[BaseException] = []
-
-    def run(work: Callable[[], object]) -> None:
-        try:
-            work()
-        except BaseException as exc:  # noqa: BLE001  (the caller judges it)
-            raised.append(exc)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return raised
-
-
-@contextmanager
-def elsewhere(sql: str, params: list[Any]) -> Iterator[None]:
-    """Keep a transaction open on another connection that has run this statement."""
-    ready, done = threading.Event(), threading.Event()
-
-    def work() -> None:
-        try:
-            with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute(sql, params)
-                ready.set()
-                done.wait(30)
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        assert ready.wait(10)
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
-def lock_row(session_id: str) -> tuple[str, list[Any]]:
-    return (
-        "SELECT 1 FROM sessions_unified_unifiedsession WHERE id = %s FOR UPDATE",
-        [session_id],
-    )
 
 
 class TestRuns:
@@ -351,15 +281,6 @@ class TestCaches:
 
 
 class TestRedisDown:
-    @pytest.fixture
-    def redis_proxy(self, settings: SettingsWrapper) -> Iterator[FaultProxy]:
-        """Put a proxy between this process and Redis, before any tiers are made."""
-        url = os.environ["REDIS_URL"]
-        with proxy_to(url) as proxy:
-            cache = settings.CACHES["default"] | {"LOCATION": proxy.url(url)}
-            settings.CACHES = settings.CACHES | {"default": cache}
-            yield proxy
-
     def test_what_no_touch_can_save_is_settled_and_the_rest_waits(
         self,
         redis_proxy: FaultProxy,

@@ -132,9 +132,6 @@ def test_it_follows_until_it_is_stopped(relay: subprocess.Popen[str]) -> None:
         "Following the event log for: caches",
         "Stopped; the next relay goes on from here.",
     ]
-    # The pool would try its dead connections one by one, ever more slowly.
-    connection.close()
-    connection.close_pool()
 
 
 def test_ctrl_c_stops_it_too(relay: subprocess.Popen[str]) -> None:

@@ -21,7 +21,7 @@ from sessions_unified.models import UnifiedSession
 from sessions_unified.postgres import BudgetedConnection, database_budget
 from sessions_unified.tiers.database import _SELECT
 from tests.fault_proxy import FaultProxy
-from tests.managing import ORDER, wait_for
+from tests.managing import ORDER, events, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +70,9 @@ def test_an_update_and_its_event_are_one_round_trip(
 
     with django_assert_num_queries(1):
         manager.update_session(session.id, {"email": "bea@example.org"})
+
+    assert UnifiedSession.objects.get(pk=session.id).email == "bea@example.org"
+    assert events(session.id) == [(1, "session_created"), (2, "session_updated")]
 
 
 @pytest.fixture
@@ -122,13 +125,22 @@ def test_r19_the_budget_is_of_waiting_and_begins_anew_with_a_request(
 ) -> None:
     settings.SESSIONS_UNIFIED = settings.SESSIONS_UNIFIED | {"DATABASE_BUDGET_SECONDS": 0.5}
     _, pool = database
+    answers = []
+
     with pool.connection() as raw:
         for _ in range(3):
             request_started.send(sender=None, environ={})
             raw.execute("SELECT pg_sleep(0.3)")
             time.sleep(0.3)  # a gateway's time is not the database's
-            raw.execute("SELECT 1")
+            answers += raw.execute("SELECT 1").fetchall()
             request_finished.send(sender=None)
+        request_started.send(sender=None, environ={})
+        raw.execute("SELECT pg_sleep(0.3)")
+        with pytest.raises(psycopg.OperationalError):
+            raw.execute("SELECT pg_sleep(0.3)")
+        request_finished.send(sender=None)
+
+    assert answers == [(1,)] * 3
 
 
 def test_r19_a_command_has_all_the_time_it_needs(
@@ -138,7 +150,9 @@ def test_r19_a_command_has_all_the_time_it_needs(
     _, pool = database
 
     with pool.connection() as raw:
-        raw.execute("SELECT pg_sleep(0.5)")
+        answers = raw.execute("SELECT 1 FROM pg_sleep(0.5)").fetchall()
+
+    assert answers == [(1,)]
 
 
 def test_r18_work_beside_the_requests_has_a_budget_of_its_own(

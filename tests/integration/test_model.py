@@ -20,7 +20,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from sessions_unified import touches
 from sessions_unified.exceptions import (
     InvalidChangeError,
     InvalidTransitionError,
@@ -31,8 +30,7 @@ from sessions_unified.exceptions import (
 )
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.testing import FrozenClock
-from sessions_unified.upkeep import sweeping
-from tests.managing import events
+from tests.managing import cleaner, events
 from tests.processes import Messages, Process
 
 if TYPE_CHECKING:
@@ -433,11 +431,10 @@ class Comparison(RuleBasedStateMachine):
     def clean(self, process: int, purges: bool) -> None:
         tiers = self.processes[process].tiers
         if purges:
-            sweeping.purge_finished(tiers, batch_size=10_000)
+            cleaner(tiers).purge()
             self.model.purge()
         else:
-            touches.flush_touches(tiers)
-            sweeping.expire_due(tiers, batch_size=10_000)
+            cleaner(tiers).settle()
             self.model.sweep()
 
     @rule(

@@ -105,6 +105,26 @@ def in_a_thread(work: Callable[[], None]) -> Iterator[None]:
         thread.join()
 
 
+@contextmanager
+def one_that_commits_late(manager: UnifiedSessionManager) -> Iterator[str]:
+    """Create a session beside the block that is committed only at its end; yield its id."""
+    has_written, may_commit = threading.Event(), threading.Event()
+    ids: list[str] = []
+
+    def write_slowly() -> None:
+        with transaction.atomic():
+            ids.append(manager.create_session(**ORDER).id)
+            has_written.set()
+            assert may_commit.wait(10)
+
+    with in_a_thread(write_slowly):
+        assert has_written.wait(10)
+        try:
+            yield ids[0]
+        finally:
+            may_commit.set()
+
+
 def test_it_hands_over_every_event_once_and_in_order(
     manager: UnifiedSessionManager, batch_of: Callable[[int], None]
 ) -> None:
@@ -171,43 +191,24 @@ def test_who_begins_at_the_end_waits_for_what_is_being_written(
     manager: UnifiedSessionManager,
 ) -> None:
     later = Later()
-    has_written, may_commit, slow = threading.Event(), threading.Event(), []
 
-    def write_slowly() -> None:
-        with transaction.atomic():
-            slow.append(manager.create_session(**ORDER).id)
-            has_written.set()
-            assert may_commit.wait(10)
-
-    with in_a_thread(write_slowly):
-        assert has_written.wait(10)
+    with one_that_commits_late(manager) as slow_id:
         quick = manager.create_session(**ORDER)
         drained(later, manager)
-        may_commit.set()
     drained(later, manager)
 
-    assert later.seen == [(slow[0], 1), (quick.id, 1)]
+    assert later.seen == [(slow_id, 1), (quick.id, 1)]
 
 
 def test_what_commits_late_is_not_passed_over(manager: UnifiedSessionManager) -> None:
     """The gap of every reader by serial number: it is given at INSERT, and seen at COMMIT."""
     recorder = Recorder()
-    has_written, may_commit, slow = threading.Event(), threading.Event(), []
 
-    def write_slowly() -> None:
-        with transaction.atomic():
-            slow.append(manager.create_session(**ORDER).id)
-            has_written.set()
-            assert may_commit.wait(10)
-
-    with in_a_thread(write_slowly):
-        assert has_written.wait(10)
+    with one_that_commits_late(manager) as slow_id:
         quick = manager.create_session(**ORDER)
-
         drained(recorder, manager)
         seen_meanwhile = list(recorder.seen)
         lag, holder = event_log.lag("recorder"), event_log.held_back_by()
-        may_commit.set()
     drained(recorder, manager)
 
     assert seen_meanwhile == []
@@ -215,7 +216,7 @@ def test_what_commits_late_is_not_passed_over(manager: UnifiedSessionManager) ->
     assert holder is not None
     assert holder.pid is not None
     assert 0 <= holder.seconds < 10
-    assert recorder.seen == [(slow[0], 1), (quick.id, 1)]
+    assert recorder.seen == [(slow_id, 1), (quick.id, 1)]
     positions = [entry.place.position for entry in recorder.entries]
     assert positions == sorted(positions)  # the gap was there
     assert event_log.held_back_by() is None

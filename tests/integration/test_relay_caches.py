@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +21,7 @@ from sessions_unified.models import LogCursor
 from sessions_unified.relay import CacheConsumer, Relay, consumers_of, cursors
 from sessions_unified.testing import FrozenClock
 from tests.fault_servers import OwnServer
-from tests.managing import ORDER, wait_for, warm
+from tests.managing import ORDER, that_dies, wait_for, warm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
     from sessions_unified.tiers import Tiers
     from tests.managing import MakeTiers
 
+pytestmark = pytest.mark.usefixtures("time_for_redis")
+
 DIES_BEFORE_ITS_PUT = """
 import os, signal, sys
 import django
@@ -42,12 +43,6 @@ from sessions_unified.tiers import get_tiers
 get_tiers().redis.put = lambda copy: os.kill(os.getpid(), signal.SIGKILL)
 get_manager().update_session(sys.argv[1], {"metadata": {"by": "the dead"}})
 """
-
-
-@pytest.fixture(autouse=True)
-def _has_time_for_redis(settings: SettingsWrapper) -> None:
-    """On a busy machine a shopper's budget may be spent, and nothing would be cached."""
-    settings.SESSIONS_UNIFIED = settings.SESSIONS_UNIFIED | {"REDIS_BUDGET_MS": 5000}
 
 
 @pytest.fixture
@@ -66,11 +61,6 @@ def relay(tiers: Tiers) -> Relay:
     relay = Relay(consumers_of(tiers), tiers)
     assert relay.drain()
     return relay
-
-
-def that_dies(tiers: Tiers) -> UnifiedSessionManager:
-    """Return a manager that commits, and tells no cache."""
-    return UnifiedSessionManager(tiers=replace(tiers, memory=None, redis=None, channel=None))
 
 
 def repairs() -> float:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import DatabaseError, connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +21,7 @@ from sessions_unified.models import SessionEvent, UnifiedSession
 from sessions_unified.testing import FrozenClock
 from sessions_unified.tiers import build_tiers
 from sessions_unified.upkeep import sweeping
-from tests.managing import ORDER, events, paid
+from tests.managing import ORDER, cleaner, elsewhere, events, lock_row, paid
 
 if TYPE_CHECKING:
     from tests.managing import MakeTiers
@@ -43,8 +42,8 @@ def test_due_sessions_are_settled_by_the_money_aware_rule(make_tiers: MakeTiers)
     cached = [manager.get_session(young.id)]
 
     assert sweeping.count_due(tiers) == 2
-    assert sweeping.expire_due(tiers) == 2
-    assert sweeping.expire_due(tiers) == 0
+    assert cleaner(tiers).settle().done == 2
+    assert cleaner(tiers).settle().done == 0
 
     rows = UnifiedSession.objects.in_bulk([unpaid.id, bought.id, held.id, young.id])
     assert rows[unpaid.id].status == "expired"
@@ -60,34 +59,6 @@ def test_due_sessions_are_settled_by_the_money_aware_rule(make_tiers: MakeTiers)
     assert cached == [manager.get_session(young.id)]
 
 
-def test_r24_two_cleaners_never_settle_the_same_session(make_tiers: MakeTiers) -> None:
-    clock = FrozenClock()
-    tiers = make_tiers(clock=clock)
-    manager = UnifiedSessionManager(tiers=tiers)
-    for _ in range(40):
-        manager.create_session(**ORDER)
-    clock.advance(days=2)
-    start = threading.Barrier(4)
-    settled: list[int] = []
-
-    def clean() -> None:
-        try:
-            start.wait()
-            while done := sweeping.expire_due(tiers, batch_size=7):
-                settled.append(done)
-        finally:
-            connection.close()
-
-    cleaners = [threading.Thread(target=clean) for _ in range(4)]
-    for cleaner in cleaners:
-        cleaner.start()
-    for cleaner in cleaners:
-        cleaner.join()
-
-    assert sum(settled) == 40
-    assert SessionEvent.objects.filter(kind="session_expired").count() == 40
-
-
 def test_a_session_that_a_shopper_has_locked_is_left_to_the_next_batch(
     make_tiers: MakeTiers,
 ) -> None:
@@ -96,22 +67,10 @@ def test_a_session_that_a_shopper_has_locked_is_left_to_the_next_batch(
     manager = UnifiedSessionManager(tiers=tiers)
     created = manager.create_session(**ORDER)
     clock.advance(days=2)
-    results: list[int] = []
 
-    def clean() -> None:
-        try:
-            results.append(sweeping.expire_due(tiers))
-        finally:
-            connection.close()
-
-    with transaction.atomic():
-        UnifiedSession.objects.select_for_update().get(pk=created.id)
-        cleaner = threading.Thread(target=clean)
-        cleaner.start()
-        cleaner.join(timeout=10)
-
-    assert results == [0]
-    assert sweeping.expire_due(tiers) == 1
+    with elsewhere(*lock_row(created.id)):
+        assert cleaner(tiers).settle().done == 0
+    assert cleaner(tiers).settle().done == 1
 
 
 def test_finished_sessions_past_retention_become_tombstones(make_tiers: MakeTiers) -> None:
@@ -120,13 +79,13 @@ def test_finished_sessions_past_retention_become_tombstones(make_tiers: MakeTier
     manager = UnifiedSessionManager(tiers=tiers)
     old = manager.create_session(**ORDER)
     clock.advance(days=2)
-    sweeping.expire_due(tiers)
+    cleaner(tiers).settle()
     clock.advance(days=91)
     manager.create_session(**ORDER)
 
     assert sweeping.count_purgeable(tiers) == 1
-    assert sweeping.purge_finished(tiers) == 1
-    assert sweeping.purge_finished(tiers) == 0
+    assert cleaner(tiers).purge().done == 1
+    assert cleaner(tiers).purge().done == 0
 
     row = UnifiedSession.objects.get(pk=old.id)
     assert row.deleted_at == clock.now()
@@ -140,12 +99,12 @@ def test_a_purged_session_whose_copy_stands_is_not_served(make_tiers: MakeTiers)
     manager = UnifiedSessionManager(tiers=tiers)
     session_id = manager.create_session(**ORDER).id
     clock.advance(days=2)
-    sweeping.expire_due(tiers)
+    cleaner(tiers).settle()
     clock.advance(days=91)
     with pytest.raises(SessionExpiredError):
         manager.get_session(session_id)  # whatever the caches may hold now
 
-    assert sweeping.purge_finished(tiers) == 1
+    assert cleaner(tiers).purge().done == 1
 
     with pytest.raises(SessionNotFoundError):
         manager.get_session(session_id)
@@ -180,11 +139,13 @@ def test_old_events_of_purged_sessions_are_dropped_and_no_others(make_tiers: Mak
     manager.delete_session(old.id)
     clock.advance(days=366)
 
-    dropped = sweeping.drop_old_events(tiers)
+    dropped = cleaner(tiers).drop_events().done
 
     assert dropped == 2
     assert events(old.id) == []
     assert events(kept.id) == [(1, "session_created")]
+    with pytest.raises(DatabaseError, match="append-only"):
+        SessionEvent.objects.filter(session_id=kept.id).delete()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # it cleans up itself
@@ -297,26 +258,10 @@ def test_a_database_that_does_not_answer_while_settling_is_one_error(
     manager = UnifiedSessionManager(tiers=make_tiers(clock=clock))
     created = manager.create_session(**ORDER)
     clock.advance(days=2)
-    locked, done = threading.Event(), threading.Event()
 
-    def hold_the_row() -> None:
-        try:
-            with transaction.atomic():
-                UnifiedSession.objects.select_for_update().get(pk=created.id)
-                locked.set()
-                done.wait(10)
-        finally:
-            connection.close()
-
-    holder = threading.Thread(target=hold_the_row)
-    holder.start()
-    try:
-        assert locked.wait(10)
+    with elsewhere(*lock_row(created.id)):
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '50ms'")
         with pytest.raises(DatabaseUnavailableError):
             manager.get_session(created.id)
-    finally:
-        done.set()
-        holder.join()
-        connection.close()
+    connection.close()

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection, transaction
 
 from sessions_unified import touches
 from sessions_unified.exceptions import (
@@ -19,16 +18,12 @@ from sessions_unified.exceptions import (
 )
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import UnifiedSession
-from sessions_unified.testing import FrozenClock
-from tests.fault_site import proxy_to
-from tests.managing import ORDER, paid
+from tests.managing import ORDER, elsewhere, in_threads, lock_row, paid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import redis
-    from pytest_django.fixtures import SettingsWrapper
 
+    from sessions_unified.testing import FrozenClock
     from sessions_unified.tiers import Tiers
     from tests.fault_proxy import FaultProxy
     from tests.managing import MakeTiers
@@ -37,23 +32,8 @@ FLUSH_SECONDS = 10
 
 
 @pytest.fixture
-def clock() -> FrozenClock:
-    return FrozenClock()
-
-
-@pytest.fixture
 def tiers(make_tiers: MakeTiers, clock: FrozenClock) -> Tiers:
     return make_tiers(clock=clock)
-
-
-@pytest.fixture
-def redis_proxy(settings: SettingsWrapper) -> Iterator[FaultProxy]:
-    """Put a proxy between this process and Redis, before any tiers are made."""
-    url = os.environ["REDIS_URL"]
-    with proxy_to(url) as proxy:
-        cache = settings.CACHES["default"] | {"LOCATION": proxy.url(url)}
-        settings.CACHES = settings.CACHES | {"default": cache}
-        yield proxy
 
 
 def last_seen(session_id: str) -> datetime | None:
@@ -299,19 +279,11 @@ class TestFlush:
         flushed: list[int] = []
 
         def flush() -> None:
-            try:
-                start.wait()
-                flushed.append(touches.flush_touches(tiers, batch_size=3))
-            finally:
-                connection.close()
+            start.wait()
+            flushed.append(touches.flush_touches(tiers, batch_size=3))
 
-        threads = [threading.Thread(target=flush) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        assert in_threads(*[flush] * 4) == []
 
-        assert len(flushed) == 4
         assert sum(flushed) == 20
         assert {last_seen(session_id) for session_id in ids} == {clock.now()}
 
@@ -332,26 +304,9 @@ class TestFlush:
         self, tiers: Tiers, ids: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(touches, "_LOCK_TIMEOUT_MS", 50)
-        locked, done = threading.Event(), threading.Event()
 
-        def hold_the_row() -> None:
-            try:
-                with transaction.atomic():
-                    UnifiedSession.objects.select_for_update().get(pk=ids[3])
-                    locked.set()
-                    done.wait(10)
-            finally:
-                connection.close()
-
-        holder = threading.Thread(target=hold_the_row)
-        holder.start()
-        try:
-            assert locked.wait(10)
-            with pytest.raises(DatabaseUnavailableError):
-                touches.flush_touches(tiers, batch_size=4)
-        finally:
-            done.set()
-            holder.join()
+        with elsewhere(*lock_row(ids[3])), pytest.raises(DatabaseUnavailableError):
+            touches.flush_touches(tiers, batch_size=4)
 
         assert UnifiedSession.objects.filter(last_seen_at=None).count() == 4
         assert touches.flush_touches(tiers) == 4

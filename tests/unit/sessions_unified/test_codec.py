@@ -46,9 +46,11 @@ def test_the_header_says_kind_version_time_and_format_in_digits() -> None:
 
 
 def test_it_is_smaller_than_the_fields_with_their_names() -> None:
-    value = codec.encode(Copy(RICH, AT)) or b""
+    # Format 1 did not seal the vault id; so that names are compared, not encryption.
+    unsealed = msgspec.structs.replace(RICH, vault_id=None)
+    value = codec.encode(Copy(unsealed, AT)) or b""
 
-    assert len(value) < 0.8 * len(WRITTEN_BY_FORMAT_1)
+    assert len(value) + len(RICH.vault_id or "") < 0.8 * len(WRITTEN_BY_FORMAT_1)
 
 
 def test_the_format_before_is_still_read() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import NoReturn
 
 import pytest
 
@@ -12,8 +13,12 @@ from sessions_unified.exceptions import DatabaseUnavailableError, SessionNotFoun
 from sessions_unified.tiers.singleflight import SingleFlight
 
 
-def test_r09_concurrent_loads_of_a_key_are_one() -> None:
-    flights: SingleFlight[int] = SingleFlight(patience_seconds=5)
+@pytest.fixture
+def flights() -> SingleFlight[int]:
+    return SingleFlight(patience_seconds=5)
+
+
+def test_r09_concurrent_loads_of_a_key_are_one(flights: SingleFlight[int]) -> None:
     loads: list[int] = []
 
     def load() -> int:
@@ -28,27 +33,7 @@ def test_r09_concurrent_loads_of_a_key_are_one() -> None:
     assert len(loads) == 1
 
 
-def test_a_leader_that_fails_is_replaced() -> None:
-    flights: SingleFlight[int] = SingleFlight(patience_seconds=5)
-    waiting = threading.Event()
-
-    def fail() -> int:
-        waiting.wait(5)
-        raise RuntimeError
-
-    with ThreadPoolExecutor(2) as pool:
-        leader = pool.submit(flights.do, "k", fail)
-        follower = pool.submit(flights.do, "k", lambda: 7)
-        time.sleep(0.05)
-        waiting.set()
-
-        assert follower.result(5) == 7
-        with pytest.raises(RuntimeError):
-            leader.result(5)
-
-
-def test_an_error_that_is_an_answer_is_shared() -> None:
-    flights: SingleFlight[int] = SingleFlight(patience_seconds=5)
+def test_an_error_that_is_an_answer_is_shared(flights: SingleFlight[int]) -> None:
     loads: list[int] = []
 
     def load() -> int:
@@ -63,43 +48,35 @@ def test_an_error_that_is_an_answer_is_shared() -> None:
             return "none"
 
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(call, range(4))) == ["none"] * 4
+        answers = list(pool.map(call, range(4)))
+
+    assert answers == ["none"] * 4
     assert len(loads) == 1
 
 
-def test_an_interrupt_of_the_leader_is_not_its_followers() -> None:
-    flights: SingleFlight[int] = SingleFlight(patience_seconds=5)
+@pytest.mark.parametrize(
+    "failure",
+    [
+        pytest.param(RuntimeError, id="a fault"),
+        pytest.param(SystemExit, id="being interrupted"),
+        pytest.param(DatabaseUnavailableError, id="its budget for the database is spent"),
+    ],
+)
+def test_a_leader_that_fails_is_replaced_and_fails_alone(
+    flights: SingleFlight[int], failure: type[BaseException]
+) -> None:
     waiting = threading.Event()
 
-    def be_stopped() -> int:
+    def fail() -> NoReturn:
         waiting.wait(5)
-        raise SystemExit
+        raise failure
 
     with ThreadPoolExecutor(2) as pool:
-        leader = pool.submit(flights.do, "k", be_stopped)
+        leader = pool.submit(flights.do, "k", fail)
         follower = pool.submit(flights.do, "k", lambda: 7)
         time.sleep(0.05)
         waiting.set()
 
         assert follower.result(5) == 7
-        with pytest.raises(SystemExit):
-            leader.result(5)
-
-
-def test_a_leader_without_time_for_the_database_does_not_fail_its_followers() -> None:
-    flights: SingleFlight[int] = SingleFlight(patience_seconds=5)
-    waiting = threading.Event()
-
-    def run_out_of_time() -> int:
-        waiting.wait(5)
-        raise DatabaseUnavailableError
-
-    with ThreadPoolExecutor(2) as pool:
-        leader = pool.submit(flights.do, "k", run_out_of_time)
-        follower = pool.submit(flights.do, "k", lambda: 7)
-        time.sleep(0.05)
-        waiting.set()
-
-        assert follower.result(5) == 7
-        with pytest.raises(DatabaseUnavailableError):
+        with pytest.raises(failure):
             leader.result(5)

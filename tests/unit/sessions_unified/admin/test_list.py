@@ -18,7 +18,7 @@ from sessions_unified.clock import get_clock
 from sessions_unified.flow import STATUSES
 from sessions_unified.models import UnifiedSession
 from sessions_unified.tiers import get_tiers
-from sessions_unified.upkeep.sweeping import expire_due
+from tests.managing import cleaner
 from tests.unit.sessions_unified.admin.conftest import LIST, PII, SECRETS, hold, make
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def test_past_is_what_the_sweeper_would_settle(root: Client) -> None:
     active = UnifiedSession.objects.exclude(status__in=["completed", "expired"])
     past = set(active.exclude(alive_at(now)).values_list("pk", flat=True))
 
-    expire_due(get_tiers(), batch_size=10_000)
+    cleaner(get_tiers()).settle()
 
     assert past == set(UnifiedSession.objects.filter(version=3).values_list("pk", flat=True))
     assert past

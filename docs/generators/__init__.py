@@ -1,0 +1,1 @@
+"""What the generated blocks say: a module for each subject."""

@@ -1,0 +1,104 @@
+"""The site's environment variables: names and defaults as funnel/settings.py reads them."""
+
+from __future__ import annotations
+
+import ast
+from typing import Final
+
+from docs.generators.markdown import ROOT, table
+
+# What each variable means.
+ENVIRONMENT: Final = {
+    "SECRET_KEY": "Django's secret key: it signs the staff's login sessions and CSRF tokens.",
+    "SESSION_TOKEN_KEYS": "The keys that encrypt shoppers' session tokens: `kid:key` pairs, "
+    "separated by commas. A key is base64url of 32 random bytes. The first issues, all of them "
+    "open ([rotating them](docs/howto/rotate-token-keys.md)).",
+    "DATABASE_URL": "The PostgreSQL database (14 or newer): "
+    "`postgresql://user:password@host:5432/name`.",
+    "DATABASE_POOL_MAX": "Most connections to it from one process.",
+    "DATABASE_POOL_SECONDS": "Longest wait for a connection of that pool.",
+    "DATABASE_BUDGET_SECONDS": "Longest wait for the database in one request, all statements "
+    "together.",
+    "APPLICATION_NAME": "What PostgreSQL calls this process in `pg_stat_activity`. Empty: `funnel` "
+    "and its program, such as `funnel gunicorn` or `funnel run_relay`.",
+    "L1_ENABLED": "`0` turns off the copies in this process' memory: Redis and the database "
+    "answer.",
+    "PREPARED_STATEMENTS": "`0` behind a transaction pooler that cannot keep prepared statements.",
+    "WATCH_SECONDS": "How often a process sets its clock by the database and sees whether it "
+    "answers.",
+    "REDIS_URL": "A server that speaks Redis' protocol, for the cache and the task queue.",
+    "REDIS_TIMEOUT_MS": "Longest wait for one Redis command, and for its connection.",
+    "REDIS_BUDGET_MS": "Longest wait for Redis in one request, all commands together.",
+    "CELERY_BROKER_URL": "Another broker for the tasks, RabbitMQ for example.",
+    "SITE_URL": "Where shoppers find the shop. One-time links begin with it, and it is the `iss` "
+    "of session tokens: changing it makes the tokens in use invalid.",
+    "ALLOWED_HOSTS": "Host names that the site answers to, separated by commas.",
+    "CSRF_TRUSTED_ORIGINS": "More origins whose pages may send unsafe requests with cookies, "
+    "separated by commas.",
+    "INSECURE_HTTP": "`1` serves plain HTTP: cookies without `Secure` and without the `__Host-` "
+    "prefix. For a laptop.",
+    "SSL_REDIRECT": "Answer plain HTTP by a redirect to HTTPS.",
+    "HSTS_SECONDS": "How long browsers remember to use HTTPS (`Strict-Transport-Security`).",
+    "BEHIND_TLS_PROXY": "`1` believes the header `X-Forwarded-Proto`. Only behind a proxy that "
+    "always sets it.",
+    "PAYMENT_GATEWAY": "Dotted path of the payment gateway's class.",
+    "LEGACY_DATABASE_URL": "The old shop's database, where its session table is. Empty: the main "
+    "database.",
+    "LEGACY_SESSION_TABLE": "The old shop's session table: `table` or `schema.table`.",
+    "STATIC_ROOT": "Where `manage.py collectstatic` puts the static files.",
+    "METRICS_TOKEN": "What Prometheus sends as `Authorization: Bearer …` to read `/metrics`. "
+    "Empty: nobody may, except with `INSECURE_HTTP`.",
+    "METRICS_PORT": "Where a worker answers `/metrics` too, with what it has counted. 0: nowhere.",
+    "PROMETHEUS_MULTIPROC_DIR": "A directory where the processes of one machine or container put "
+    "what they count, so that any of them can show it all ([monitor](docs/howto/monitor.md)). "
+    "Empty: each shows its own.",
+    "LOG_FORMAT": "`json`, or `lines` for people.",
+    "LOG_LEVEL": "The least severe messages that are logged.",
+    "DEBUG": "Django's debug mode. Never in production.",
+}
+_DEFAULTS: Final = {"STATIC_ROOT": "`.local/static`", "CELERY_BROKER_URL": "`REDIS_URL`"}
+
+
+def environment() -> dict[str, str | None]:
+    """Return variable → default (None: required), as funnel/settings.py reads them."""
+    found: dict[str, str | None] = {}
+    tree = ast.parse((ROOT / "funnel" / "settings.py").read_text(encoding="utf-8"))
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        reads = ast.unparse(call.func)
+        if not (reads.startswith("env.") or reads == "_required"):
+            continue
+        if not (call.args and isinstance(call.args[0], ast.Constant)):
+            continue
+        name = ast.literal_eval(call.args[0])
+        defaults = [each.value for each in call.keywords if each.arg == "default"]
+        default = default_text(name, defaults[0]) if defaults else None
+        found[name] = found.get(name) or default
+    return found
+
+
+def default_text(name: str, value: ast.expr) -> str:
+    """Return a default as a person would set it."""
+    if name in _DEFAULTS:
+        return _DEFAULTS[name]
+    literal = ast.literal_eval(value)
+    if isinstance(literal, bool):
+        literal = int(literal)
+    if isinstance(literal, list):
+        literal = ",".join(literal)
+    return f"`{literal}`" if literal != "" else "empty"
+
+
+def environment_block() -> str:
+    """Return the table of the site's environment variables."""
+    defaults = environment()
+    unread, undescribed = set(ENVIRONMENT) - set(defaults), set(defaults) - set(ENVIRONMENT)
+    if unread or undescribed:
+        raise SystemExit(
+            f"docs/generators/environment.py describes {sorted(unread) or 'nothing'} that "
+            f"funnel/settings.py does not read, and lacks {sorted(undescribed) or 'nothing'} that "
+            "it does."
+        )
+    rows = (
+        (f"`{name}`", defaults[name] or "**required**", text) for name, text in ENVIRONMENT.items()
+    )
+    return table(("Variable", "Default", "What it does"), rows)

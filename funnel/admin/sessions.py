@@ -1,0 +1,73 @@
+"""A session's page with its charges, and links that bring its shopper back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.conf import settings
+from django.urls import reverse
+
+from funnel.admin.base import state_badge
+from funnel.payments.models import ChargeAttempt
+from sessions_unified import admin as core
+from sessions_unified.admin import formatting
+from sessions_unified.clock import get_clock
+from sessions_unified.exceptions import SessionExpiredError
+from sessions_unified.links import create_link
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+    from sessions_unified.admin.page import SessionPage
+    from sessions_unified.manager import UnifiedSessionManager
+
+_LINKS_AT_ONCE = 20
+
+
+def _make_link(manager: UnifiedSessionManager, target: core.Target) -> core.Outcome:
+    text = "One-time link made"
+    try:
+        manager.get_session(target.id, fresh=True)
+    except SessionExpiredError:
+        text = "One-time link made, but the session is over: its shopper can only start again"
+    secret = create_link(target.id, actor=manager.actor)
+    url = f"{settings.SITE_URL.rstrip('/')}/s/{secret}"
+    return core.Outcome(session_id=target.id, result="done", text=text, secret=url)
+
+
+LINK = core.Act(
+    name="link",
+    label="Make a one-time link",
+    permission="change",
+    explanation="Whoever opens the link first is this session's shopper, with the stored card. "
+    "Send it to the customer alone.",
+    run=_make_link,
+    limit=_LINKS_AT_ONCE,
+)
+
+
+class FunnelSessionAdmin(core.UnifiedSessionAdmin):
+    """A session with its charges, and links that bring its shopper back."""
+
+    acts: ClassVar = (*core.UnifiedSessionAdmin.acts[:3], LINK, *core.UnifiedSessionAdmin.acts[3:])
+
+    def panels(self, request: HttpRequest, page: SessionPage) -> list[core.Panel]:
+        """Add the charges, for those who may see them."""
+        if not request.user.has_perm("funnel.view_chargeattempt"):
+            return []
+        attempts = ChargeAttempt.objects.filter(session_id=page.row.pk).order_by("created_at")
+        rows = [_attempt_row(attempt) for attempt in attempts]
+        context = {"rows": rows}
+        return [core.Panel(title="Charges", template="admin/funnel/charges.html", context=context)]
+
+
+def _attempt_row(attempt: ChargeAttempt) -> dict[str, Any]:
+    now = get_clock().now()
+    return {
+        "attempt": attempt,
+        "url": reverse("admin:funnel_chargeattempt_change", args=[attempt.pk]),
+        "state": state_badge(attempt),
+        "amount": formatting.money(attempt.amount, attempt.currency),
+        "created": formatting.when(attempt.created_at, now),
+        "settled": formatting.when(attempt.settled_at, now),
+    }

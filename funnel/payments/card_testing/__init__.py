@@ -1,0 +1,1 @@
+"""Against card testing: after too many declines, no more charges for a while."""

@@ -1,0 +1,1 @@
+"""Giving money back: refunds and voids, by the same protocol as charges."""
