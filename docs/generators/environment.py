@@ -42,6 +42,26 @@ ENVIRONMENT: Final = {
     "BEHIND_TLS_PROXY": "`1` believes the header `X-Forwarded-Proto`. Only behind a proxy that "
     "always sets it.",
     "PAYMENT_GATEWAY": "Dotted path of the payment gateway's class.",
+    "ENCRYPTION_KEYS": "The keys that encrypt what opens a stored card (vault ids) at rest: "
+    "`kid:key` pairs, as `SESSION_TOKEN_KEYS`. The first seals, all of them open. Empty: made from "
+    "`SECRET_KEY`.",
+    "DECLINES_PER_ADDRESS": "Declines an hour after which a network address is refused further "
+    "charges. 0: never.",
+    "DECLINES_PER_CARD": "The same for a card.",
+    "TRUSTED_PROXIES": "How many reverse proxies of yours add to `X-Forwarded-For`; 0 when there "
+    "is none: the header is not read.",
+    "ORDER_HOOK_CALLABLE": "Dotted path of a function that is told of orders "
+    "([hand orders on](docs/howto/hand-orders-on.md)).",
+    "ORDER_HOOK_URL": "Where a signed webhook tells of orders.",
+    "ORDER_HOOK_SECRET": "What signs it; required with `ORDER_HOOK_URL`.",
+    "NMI_URL": "The API of NMI, or of a white-label host: what `transact.php` and `query.php` are "
+    "below.",
+    "NMI_SECURITY_KEY": "The merchant account's private key.",
+    "NMI_WEBHOOK_KEYS": "The signing keys of NMI's webhooks, separated by commas; empty: there are "
+    "no webhooks.",
+    "NMI_TOKENIZATION_KEY": "The public key with which Collect.js makes payment tokens.",
+    "NMI_COLLECT_URL": "Where browsers load Collect.js from.",
+    "NMI_TIMEOUT_SECONDS": "Longest wait for an answer of NMI, the whole call.",
     "LEGACY_DATABASE_URL": "The old shop's database, where its session table is. Empty: the main "
     "database.",
     "LEGACY_SESSION_TABLE": "The old shop's session table: `table` or `schema.table`.",

@@ -8,7 +8,6 @@ theirs are used.
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -16,15 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 from django.db import Error, InterfaceError, OperationalError, connections
 
+from sessions_unified.postgres import renew_pool
+
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 # psycopg prepares what it is told to, and nothing by itself: Django's own statements carry their
 # values in their text and would fill the server's memory.
 _BY_HAND_ONLY: Final = 2**31
-
-_POOL_EVERY_SECONDS: Final = 1.0
-_pool_dropped_at = float("-inf")
 
 _LOAD_TIMESTAMPTZ: Any = psycopg.adapters.get_loader(
     psycopg.adapters.types["timestamptz"].oid, psycopg.pq.Format.TEXT
@@ -115,16 +113,13 @@ def _cursor(raw: Any) -> psycopg.Cursor[Any]:
 def discard(connection: BaseDatabaseWrapper, *, whole_pool: bool = False) -> None:
     """Give a connection up, so that the next statement gets another; never raises.
 
-    ``whole_pool``: the others of this process lead to the same server, which is of no use. Once a
-    second at most: while there is no other server, reads need their connections.
+    ``whole_pool``: the others of this process lead to the same server, which is of no use.
     """
-    global _pool_dropped_at  # noqa: PLW0603
     raw = connection.connection
     with suppress(Exception):
         if raw is not None:
             raw.close()  # else the pool would take it back
         connection.close()
-    if whole_pool and time.monotonic() - _pool_dropped_at >= _POOL_EVERY_SECONDS:
-        _pool_dropped_at = time.monotonic()
+    if whole_pool:
         with suppress(Exception):
-            connection.close_pool()  # type: ignore[attr-defined]  # PostgreSQL's wrapper
+            renew_pool(connection.pool)  # type: ignore[attr-defined]  # PostgreSQL's wrapper

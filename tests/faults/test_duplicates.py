@@ -91,3 +91,48 @@ def test_r21_r23_a_process_killed_while_it_charges_leaves_one_charge_and_no_seco
     assert here.pay(key="k").body == there.pay(key="k").body
     assert len(charges(here.id)) == 1
     audit(here.id)
+
+
+def test_r23_fifty_double_clicks_over_two_processes_are_one_charge(
+    pair: tuple[FaultSite, FaultSite],
+) -> None:
+    here = Shopper.start(pair[0].base)
+    places = [here, pair[1].at(here)]
+
+    def click(number: int) -> Answer:
+        # Half of them repeat one key, as a double click does; half have lost it.
+        key = "k" if number % 2 else f"k-{number}"
+        return places[number % 3 % 2].pay(key=key)
+
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(click, range(50)))
+
+    statuses = {each.status for each in answers}
+    assert 200 in statuses
+    assert statuses <= {200, 409}
+    assert here.pay(key="k").status == 200
+    assert len(charges(here.id)) == 1
+    assert len(attempts(here.id)) == 1
+    audit(here.id)
+
+
+def test_r23_fifty_clicks_on_one_extra_charge_it_once(pair: tuple[FaultSite, FaultSite]) -> None:
+    here = Shopper.start(pair[0].base)
+    assert here.pay().status == 200
+    places = [here, pair[1].at(here)]
+
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(
+            pool.map(
+                lambda number: places[number % 2].answer("upsell-1-serum", key=f"k-{number % 10}"),
+                range(50),
+            )
+        )
+
+    assert {each.status for each in answers} <= {200, 409}
+    assert len(charges(here.id)) == 2
+    assert sorted(each.purpose for each in attempts(here.id)) == [
+        "checkout",
+        "upsell:upsell-1-serum",
+    ]
+    audit(here.id)
