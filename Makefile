@@ -8,6 +8,7 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
+PAYMENTS ?= sandbox
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_INPUT=1 $(BIN)/python -m pip
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --upgrade \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --quiet \
@@ -23,8 +24,8 @@ LINT_ENV := SECRET_KEY=lint-only-not-a-secret \
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/.site ## Start the shop with everything it needs on PORT (8000); Ctrl-C stops it
-	@PORT='$(PORT)' exec $(BIN)/python -m funnel.local.demo
+demo: $(VENV)/.site ## Start the shop with everything on PORT (8000; PAYMENTS=nmi); Ctrl-C stops it
+	@PORT='$(PORT)' PAYMENTS='$(PAYMENTS)' exec $(BIN)/python -m funnel.local.demo
 
 demo-reset: $(VENV)/.site ## Forget the demo's data
 	@$(BIN)/python -m funnel.local.reset

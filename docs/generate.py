@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from docs.generators.commands import command_block, commands
 from docs.generators.environment import ENVIRONMENT, environment_block
-from docs.generators.flow import cards_block, moves_block, positions_block
+from docs.generators.flow import cards_block, moves_block, offers_block, positions_block
 from docs.generators.markdown import ROOT, relative_links
 from docs.generators.metrics import counted_block, measured_block
 from docs.generators.settings import conf_block, legacy_block
@@ -90,6 +90,7 @@ def block(name: str, path: Path) -> str:
         "settings-legacy-adapters": legacy_block,
         "flow-moves": moves_block,
         "flow-positions": positions_block,
+        "flow-offers": offers_block,
         "sandbox-cards": cards_block,
         "metrics-counted": counted_block,
         "metrics-measured": measured_block,

@@ -11,6 +11,17 @@ class FunnelConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Connect the receivers."""
+        """Connect the receivers; let a scrape and the doctor ask for what the shop adds."""
         from funnel import checks, worker_metrics
-        from funnel.payments import receivers
+        from funnel.hooks import doctor as hook_doctor
+        from funnel.hooks import metrics as hook_metrics
+        from funnel.payments import metrics, receivers
+        from sessions_unified import doctor
+        from sessions_unified.monitoring import exposition
+
+        if metrics.measure not in exposition.ASKS:
+            exposition.ASKS.append(metrics.measure)
+        if hook_metrics.samples not in exposition.ASKS:
+            exposition.ASKS.append(hook_metrics.samples)
+        if hook_doctor.CHECK not in doctor.CHECKS:
+            doctor.CHECKS.append(hook_doctor.CHECK)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 CURRENCY: Final = "USD"
 MAX_ORDER_AMOUNT: Final = Decimal(10_000)
+BUMP_STEP: Final = "checkout"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +35,14 @@ class CatalogProduct:
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """An upsell: one click after the order, at its step.
+    """What is offered beside the products: an upsell after the order, or a bump in it.
 
     Attributes:
-        step: the flow's step at which it is made.
+        step: the flow's step at which it is made; at the checkout it is an order bump, which
+            becomes a line of the order and is paid with it.
         price: of one, in `CURRENCY`.
+        follows: the offer of the same step after whose refusal this one opens (a downsell); None:
+            it is open from the beginning.
 
     """
 
@@ -47,6 +51,12 @@ class Offer:
     name: str
     price: Decimal
     summary: str
+    follows: str | None = None
+
+    @property
+    def is_bump(self) -> bool:
+        """Whether it is taken with the order, not after it."""
+        return self.step == BUMP_STEP
 
 
 PRODUCTS: Final = {
@@ -89,6 +99,20 @@ OFFERS: Final = {
     offer.id: offer
     for offer in (
         Offer(
+            id="bump-labels",
+            step=BUMP_STEP,
+            name="Slate Labels",
+            price=Decimal("4.90"),
+            summary="Ten slate labels and a chalk pencil, so that basil is not taken for mint.",
+        ),
+        Offer(
+            id="bump-mister",
+            step=BUMP_STEP,
+            name="Glass Mister",
+            price=Decimal("7.50"),
+            summary="A fine mist for seedlings that a watering can would flatten.",
+        ),
+        Offer(
             id="upsell-1-serum",
             step="upsell-1",
             name="Root Serum",
@@ -101,6 +125,14 @@ OFFERS: Final = {
             name="Seedling Bundle",
             price=Decimal("29.99"),
             summary="Forty coir pellets, two trays and a mister.",
+        ),
+        Offer(
+            id="upsell-1-serum-small",
+            step="upsell-1",
+            name="Root Serum, small bottle",
+            price=Decimal("12.99"),
+            summary="The same seaweed starter, enough for one windowsill of seedlings.",
+            follows="upsell-1-serum",
         ),
         Offer(
             id="upsell-2-subscription",
@@ -121,33 +153,74 @@ OFFERS: Final = {
 
 
 def offers_at(step: str) -> tuple[Offer, ...]:
-    """Return the offers made at a step."""
-    return tuple(offer for offer in OFFERS.values() if offer.step == step)
+    """Return the upsells of a step, open or not; none at the checkout, whose offers are bumps."""
+    return tuple(offer for offer in OFFERS.values() if offer.step == step and not offer.is_bump)
+
+
+def bumps() -> dict[str, Offer]:
+    """Return the order bumps by id."""
+    return {offer.id: offer for offer in OFFERS.values() if offer.is_bump}
+
+
+def bump_line(bump: Offer) -> dict[str, Any]:
+    """Return the line that a bump is in an order; it stays marked when it is no longer offered."""
+    line = {"id": bump.id, "name": bump.name, "price": bump.price, "quantity": 1}
+    return line | {"extra": {"bump": True}}
+
+
+def check_amount(amount: Decimal, *, field: str) -> None:
+    """Refuse an order that is larger than we take.
+
+    Raises:
+        PricingError: naming the field that made it so.
+
+    """
+    if amount > MAX_ORDER_AMOUNT:
+        message = f"An order cannot be larger than {MAX_ORDER_AMOUNT} {CURRENCY}."
+        raise PricingError(message, field=field)
 
 
 def price(products: Sequence[Mapping[str, Any]]) -> Priced:
     """Price ``[{id, quantity}, …]`` for the core (the setting ``PRICER``).
 
+    An order bump is taken once, and only beside a product.
+
     Raises:
-        PricingError: a product is not sold here, or the order is larger than we take.
+        PricingError: a line is not sold here or not so, or the order is larger than we take.
 
     """
-    lines = []
-    for position, wanted in enumerate(products):
-        product = PRODUCTS.get(wanted["id"])
-        if product is None:
-            message = f"There is no product {wanted['id']!r}."
-            raise PricingError(message, field=f"products[{position}].id")
-        lines.append(
-            {
-                "id": product.id,
-                "name": product.name,
-                "price": product.price,
-                "quantity": wanted["quantity"],
-            }
-        )
+    lines = [_line(wanted, position) for position, wanted in enumerate(products)]
+    _check_bumps([line["id"] for line in lines])
     amount = sum((line["price"] * line["quantity"] for line in lines), Decimal(0))
-    if amount > MAX_ORDER_AMOUNT:
-        message = f"An order cannot be larger than {MAX_ORDER_AMOUNT} {CURRENCY}."
-        raise PricingError(message, field="products")
+    check_amount(amount, field="products")
     return Priced(lines, quantize(amount, CURRENCY), CURRENCY)
+
+
+def _line(wanted: Mapping[str, Any], position: int) -> dict[str, Any]:
+    bump = bumps().get(wanted["id"])
+    if bump is not None:
+        if wanted["quantity"] != 1:
+            message = f"{bump.name} is added to an order once."
+            raise PricingError(message, field=f"products[{position}].quantity")
+        return bump_line(bump)
+    product = PRODUCTS.get(wanted["id"])
+    if product is None:
+        message = f"There is no product {wanted['id']!r}."
+        raise PricingError(message, field=f"products[{position}].id")
+    return {
+        "id": product.id,
+        "name": product.name,
+        "price": product.price,
+        "quantity": wanted["quantity"],
+    }
+
+
+def _check_bumps(ids: list[str]) -> None:
+    taken = [(position, item) for position, item in enumerate(ids) if item in bumps()]
+    for position, item in taken:
+        if item in ids[:position]:
+            message = f"{OFFERS[item].name} is added to an order once."
+            raise PricingError(message, field=f"products[{position}].id")
+    if taken and len(taken) == len(ids):
+        message = "An order bump is sold beside a product, not alone."
+        raise PricingError(message, field=f"products[{taken[0][0]}].id")

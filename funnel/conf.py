@@ -32,7 +32,8 @@ class Conf:
         TRUSTED_PROXIES: how many reverse proxies of yours add to ``X-Forwarded-For``; 0: the
             header is not read.
         HOOKS: name → a target that is told of orders: ``{"CALLABLE": dotted path}`` or
-            ``{"URL": …, "SECRET": …}``.
+            ``{"URL": …, "SECRET": …}``. Several secrets, separated by commas or in a list, all
+            sign.
         HOOK_TIMEOUT_SECONDS: how long one delivery may take.
         HOOK_TRIES: failed tries after which a delivery waits for a replay.
         NMI: what the ``nmi`` gateway needs: `funnel.payments.nmi.conf.NmiConf`.
@@ -51,10 +52,10 @@ class Conf:
     DECLINES_PER_ADDRESS: int = 30
     DECLINES_PER_CARD: int = 10
     TRUSTED_PROXIES: int = 0
-    HOOKS: dict[str, dict[str, str]] = field(default_factory=dict)
+    HOOKS: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     HOOK_TIMEOUT_SECONDS: float = 10
     HOOK_TRIES: int = 16
-    NMI: dict[str, Any] = field(default_factory=dict)
+    NMI: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 @cache

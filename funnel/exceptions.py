@@ -1,6 +1,15 @@
 """What the site's use cases raise; the core's tree, so that one table maps all to answers."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from sessions_unified.exceptions import SessionsUnifiedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from funnel.payments.card_testing.refusals import Refusal
 
 
 class FunnelError(SessionsUnifiedError):
@@ -46,7 +55,7 @@ class OrderChangedError(FunnelError):
 
 
 class NoStoredCardError(FunnelError):
-    """This order has no stored card, so extras cannot be added with one click."""
+    """This order has no stored card to charge. Send the payment token of a card with the offer."""
 
     code = "no_stored_card"
 
@@ -61,3 +70,32 @@ class UnknownOfferError(FunnelError):
     """There is no such offer."""
 
     code = "unknown_offer"
+
+
+class TooManyDeclinesError(FunnelError):
+    """Too many payments were declined, so none is tried now. Try again after the time given."""
+
+    code = "too_many_declines"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        retry_after: int,
+        refusals: Sequence[Refusal] = (),
+    ) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.refusals = refusals
+
+
+class ResolutionRefusedError(FunnelError):
+    """This charge cannot be decided on so. Look at it again."""
+
+    code = "resolution_refused"
+
+
+class RefundRefusedError(FunnelError):
+    """This cannot be given back. Look at the charge again."""
+
+    code = "refund_refused"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from funnel.bumps import open_bumps
 from funnel.catalog import CURRENCY, Offer, offers_at
 from sessions_unified.flow import COMPLETED, EXPIRED, FAILED, PENDING, PROCESSING, get_flow
 
@@ -28,7 +29,8 @@ class Next:
     Attributes:
         step: the flow's step.
         url: the storefront's page of it.
-        offers: ids of the offers still open there.
+        offers: ids of the offers still open there; at the checkout, of the order bumps that may
+            still be added.
 
     """
 
@@ -44,15 +46,21 @@ class Next:
 def open_offers(session: SessionSnapshot) -> tuple[Offer, ...]:
     """Return the offers still open at the session's step.
 
-    A step ends when one of its offers is accepted or all are declined. Offers are priced in the
-    catalogue's currency alone: an order in another one (imported) gets none.
+    A step ends when one of its offers is accepted or all open ones are declined; a downsell opens
+    when the offer that it follows is. Offers are priced in the catalogue's currency alone: an order
+    in another one (imported) gets none. Order bumps are not among them: see `open_bumps`.
     """
     if session.status in {COMPLETED, EXPIRED} or session.currency != CURRENCY:
         return ()
     offers = offers_at(session.current_step)
     if any(offer.id in session.upsells.accepted for offer in offers):
         return ()
-    return tuple(offer for offer in offers if offer.id not in session.upsells.declined)
+    declined = session.upsells.declined
+    return tuple(
+        offer
+        for offer in offers
+        if offer.id not in declined and (offer.follows is None or offer.follows in declined)
+    )
 
 
 def is_over(session: SessionSnapshot) -> bool:
@@ -84,7 +92,7 @@ def next_for(session: SessionSnapshot) -> Next:
     return Next(
         step=session.current_step,
         url=_page(session),
-        offers=tuple(offer.id for offer in open_offers(session)),
+        offers=tuple(offer.id for offer in open_offers(session) or open_bumps(session)),
     )
 
 

@@ -13,7 +13,7 @@ from celery import signals as celery_signals
 from django.dispatch import receiver
 from django_structlog import signals
 
-from funnel.redaction import redact_links
+from funnel.redaction import redact_cards, redact_links
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -86,6 +86,9 @@ def logging_config(*, shape: str, level: str) -> dict[str, Any]:
             "django_structlog": {"level": level},
             "django.server": {"level": "WARNING"},
             "django.request": {"level": "ERROR"},
+            # They log whole addresses, and every header.
+            "httpx2": {"level": "WARNING"},
+            "httpcore2": {"level": "WARNING"},
         },
     }
 
@@ -99,6 +102,7 @@ def _formatter(renderer: Processor) -> dict[str, Any]:
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
             scrub,
+            redact_cards,
             renderer,
         ],
     }

@@ -5,7 +5,7 @@ from funnel.payments.card_testing.models import CardTestingStop
 from funnel.payments.models import ChargeAttempt, IdempotencyRecord
 from funnel.payments.money_log.models import MoneyEntry
 from funnel.payments.refunds.models import Refund
-from funnel.payments.sandbox.models import SandboxCharge
+from funnel.payments.sandbox.models import SandboxCharge, SandboxReversal
 from funnel.payments.webhooks.models import GatewayEvent
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "MoneyEntry",
     "Refund",
     "SandboxCharge",
+    "SandboxReversal",
 ]

@@ -273,6 +273,10 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 10},
     },
     "forget-keys": {"task": "funnel.forget_idempotency_keys", "schedule": crontab(minute="47")},
+    "forget-deliveries": {
+        "task": "funnel.forget_deliveries",
+        "schedule": crontab(hour="3", minute="17"),
+    },
 }
 
 configure_structlog()

@@ -1,4 +1,7 @@
-"""The use case: answer an offer, with one click. Accepting charges the stored card, once."""
+"""The use case: answer an offer, with one click. Accepting charges the stored card, once.
+
+Or another card, where the stored one was declined or there is none.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,18 @@ from funnel.exceptions import (
     OfferClosedError,
     UnknownOfferError,
 )
-from funnel.payments import charging, idempotency, replies
+from funnel.payments import cards, charging, idempotency, replies
+from funnel.payments.card_testing.stops import noted
 from funnel.payments.charging import Operation
 from funnel.payments.lines import OFFER, Line
 from funnel.payments.models import CHECKOUT, ChargeAttempt, upsell_purpose
+from funnel.payments.payer import NOBODY
 from sessions_unified.clock import get_clock
 from sessions_unified.flow import COMPLETED, get_flow
 
 if TYPE_CHECKING:
     from funnel.payments.idempotency import Reply
+    from funnel.payments.payer import Payer
     from sessions_unified.locking import LockedSession
     from sessions_unified.manager import UnifiedSessionManager
     from sessions_unified.snapshot import SessionSnapshot
@@ -37,27 +43,33 @@ def process_upsell(
     key: str | None,
     offer_id: str,
     decision: str,
+    payment_token: str | None = None,
+    payer: Payer = NOBODY,
 ) -> Reply:
     """Accept or decline an offer.
 
+    With ``payment_token`` an acceptance charges that card instead of the stored one, and keeps it
+    for the offers that come after.
+
     Raises:
-        UnknownOfferError: the shop makes no such offer.
+        UnknownOfferError: the shop makes no such offer after the order.
         OfferClosedError: it is not open to this session.
         NoStoredCardError: there is no card to charge.
-        IdempotencyKeyError, IdempotencyKeyReusedError, ChargeInFlightError: as at the checkout.
+        IdempotencyKeyError, IdempotencyKeyReusedError, ChargeInFlightError, TooManyDeclinesError:
+            as at the checkout.
         SessionNotFoundError, SessionExpiredError, DatabaseUnavailableError: as the manager's.
 
     """
-    offer = OFFERS.get(offer_id)
-    if offer is None:
-        raise UnknownOfferError
+    offer = _offer(offer_id)
     given = {"offer": offer_id, "decision": decision}
+    if payment_token is not None:
+        given["paymentToken"] = payment_token
     operation = Operation(
         session_id=session_id,
         key=idempotency.check_key(key),
         digest=idempotency.request_hash("upsell", given),
     )
-    with manager.lock_session(session_id, durable=True) as locked:
+    with noted(), manager.lock_session(session_id, durable=True) as locked:
         known = charging.replay(locked, operation)
         if known is not None:
             return known
@@ -65,14 +77,44 @@ def process_upsell(
             return replies.done(locked.session)
         if decision == DECLINE:
             return _decline(locked, operation, offer)
-        attempt = _claim(locked, operation, offer)
-    return charging.charge(manager, attempt)
+        has_card = payment_token is not None
+        attempt = _claim(locked, operation, offer, has_card=has_card, payer=payer)
+        session = locked.session
+    if not has_card:
+        return charging.charge(manager, attempt, payer=payer)
+    return charging.charge(
+        manager,
+        attempt,
+        payment_token=payment_token,
+        customer=session.customer,
+        email=session.email,
+        payer=payer,
+    )
 
 
-def _claim(locked: LockedSession, operation: Operation, offer: Offer) -> ChargeAttempt:
+def _offer(offer_id: str) -> Offer:
+    offer = OFFERS.get(offer_id)
+    if offer is None:
+        raise UnknownOfferError
+    if offer.is_bump:
+        message = "This is an order bump: it is added to the order before it is paid."
+        raise UnknownOfferError(message)
+    return offer
+
+
+def _claim(
+    locked: LockedSession,
+    operation: Operation,
+    offer: Offer,
+    *,
+    has_card: bool,
+    payer: Payer,
+) -> ChargeAttempt:
     session = locked.session
     charging.refuse_while_open(session.id, offer.step)
     if offer not in flow.open_offers(session):
+        raise OfferClosedError
+    if has_card and not charging.is_paid(session.id, CHECKOUT):
         raise OfferClosedError
     attempt = charging.claim(
         locked,
@@ -81,7 +123,8 @@ def _claim(locked: LockedSession, operation: Operation, offer: Offer) -> ChargeA
         step=offer.step,
         lines=[offer_line(offer)],
         currency=session.currency,
-        vault_id=_stored_card(session),
+        vault_id=None if has_card else _stored_card(session.id),
+        payer=payer,
     )
     # The session stays at its step: the order does not wait for an extra.
     data = {"offer": offer.id, "amount": str(offer.price), "currency": session.currency}
@@ -94,14 +137,12 @@ def offer_line(offer: Offer) -> Line:
     return Line(kind=OFFER, item=offer.id, name=offer.name, quantity=1, amount=offer.price)
 
 
-def _stored_card(session: SessionSnapshot) -> str:
-    """Return the vault id of the paid order; its attempt is the authority, not the session."""
-    order = ChargeAttempt.objects.filter(
-        session_id=session.id, purpose=CHECKOUT, state=ChargeAttempt.State.SUCCEEDED
-    ).first()
-    if order is None or not order.vault_id:
+def _stored_card(session_id: str) -> str:
+    """Return the vault id of the card on file, if the order is paid."""
+    vault_id = cards.stored_card(session_id) if charging.is_paid(session_id, CHECKOUT) else None
+    if vault_id is None:
         raise NoStoredCardError
-    return str(order.vault_id)
+    return vault_id
 
 
 def _decline(locked: LockedSession, operation: Operation, offer: Offer) -> Reply:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from legacy_adapters.exceptions import LegacyAdaptersError
 
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sessions_unified.snapshot import SessionSnapshot
+
+
+MASKED: Final = "maskedCardData"
+"""Under ``legacy`` in a session's metadata: the fields in which card data was masked."""
 
 
 @dataclass(frozen=True, kw_only=True)

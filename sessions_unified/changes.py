@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from sessions_unified import expiry
+from sessions_unified.card_data import refuse_card_data
 from sessions_unified.exceptions import InvalidChangeError
 from sessions_unified.flow import FlowTable, Position
 from sessions_unified.jsonb import as_stored, is_same
@@ -34,6 +35,9 @@ _TYPES: Final[dict[str, Any]] = {
     "metadata": FrozenDict,
 }
 
+# What people type. A gateway's own references are left alone: a charge settles, whatever they are.
+_TYPED: Final = frozenset({"email", "customer", "products", "metadata", "payment_token"})
+
 _AMOUNT_LIMIT: Final = 10**15  # the column: 19 digits, 4 of them decimals
 
 CHANGEABLE: Final = frozenset(_TYPES)
@@ -45,6 +49,7 @@ def coerce(changes: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InvalidChangeError: a field is not one that can be changed, or its value is of the wrong
             kind; it names the field.
+        CardDataError: one of what people type holds card data; it names the field.
 
     """
     fields: dict[str, Any] = {}
@@ -58,6 +63,8 @@ def coerce(changes: Mapping[str, Any]) -> dict[str, Any]:
         except (ValueError, NotImplementedError) as exc:  # msgspec's is a ValueError
             message = f"{name}: {exc}"
             raise InvalidChangeError(message, field=name) from exc
+        if name in _TYPED:
+            refuse_card_data(fields[name], name)
     amount = fields.get("amount")
     if amount is not None and not (amount.is_finite() and abs(amount) < _AMOUNT_LIMIT):
         message = f"amount: it is not a number below {_AMOUNT_LIMIT}."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
@@ -15,6 +16,9 @@ from sessions_unified.tokens import decode_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+_KID: Final = re.compile(r"[\w.-]{1,32}", re.ASCII)
 
 
 @register("sessions_unified")
@@ -83,6 +87,23 @@ def check_token_keys(**_: Any) -> list[CheckMessage]:
     return []
 
 
+@register("sessions_unified")
+def check_encryption_keys(**_: Any) -> list[CheckMessage]:
+    """Validate the keys of what is encrypted at rest; none is well, and `check_production` says."""
+    try:
+        keys = get_conf().ENCRYPTION_KEYS
+    except ImproperlyConfigured:
+        return []
+    bad = [kid for kid, key in keys.items() if not (_KID.fullmatch(kid) and _is_key(key))]
+    if not bad:
+        return []
+    text = f"ENCRYPTION_KEYS {', '.join(map(repr, bad))}: not base64url of 32 bytes, or a bad kid."
+    hint = (
+        "A kid is up to 32 letters, digits, dots, dashes and underscores; a key is as TOKEN_KEYS'."
+    )
+    return [Error(text, hint=hint, id="sessions_unified.E008")]
+
+
 def _is_key(text: str) -> bool:
     try:
         decode_key(text)
@@ -102,6 +123,15 @@ def check_production(**_: Any) -> list[CheckMessage]:
                 "TOKEN_KEYS is empty.",
                 hint="Give at least one key; the first issues, all of them open.",
                 id="sessions_unified.E006",
+            )
+        )
+    if not conf.ENCRYPTION_KEYS:
+        messages.append(
+            CheckWarning(
+                "ENCRYPTION_KEYS is empty: vault ids are encrypted under keys made of SECRET_KEY, "
+                "and changing that one loses the stored cards.",
+                hint="Give a key, then run manage.py reseal: see docs/howto/rotate-keys.md.",
+                id="sessions_unified.W003",
             )
         )
     if not conf.COOKIE_SECURE:

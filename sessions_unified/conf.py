@@ -55,7 +55,8 @@ class Conf:
         EVENT_RETENTION_DAYS: age at which events of purged sessions are dropped.
         DEFAULT_CURRENCY: ISO 4217 code for amounts that come without one.
         ENCRYPTION_KEYS: kid → base64url of 32 random bytes, for what is encrypted at rest (vault
-            ids). The first seals, all of them open. Empty: made from Django's ``SECRET_KEY``.
+            ids, payment tokens). The first seals, all of them open. Empty: made from Django's
+            ``SECRET_KEY``.
         CONSUMERS: dotted paths of further consumers of the event log
             (`sessions_unified.relay.Consumer`), which the relay runs beside its own.
         TOKEN_KEYS: kid → base64url of 32 random bytes. The first issues, all of them open.

@@ -70,8 +70,14 @@ class PricingError(InvalidChangeError):
     code = "invalid_products"
 
 
+class CardDataError(InvalidChangeError):
+    """This holds what looks like card data. Leave it out: cards go into the payment form alone."""
+
+    code = "card_data_refused"
+
+
 class SealedValueError(SessionsUnifiedError):
-    """A stored value cannot be opened. Put its key back into ENCRYPTION_KEYS."""
+    """What is encrypted at rest cannot be opened. Put its key back into ENCRYPTION_KEYS."""
 
     code = "sealed_value"
 

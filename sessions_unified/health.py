@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sessions_unified import expiry, touches
-from sessions_unified.exceptions import TierUnavailableError
+from sessions_unified.exceptions import SealedValueError, TierUnavailableError
 from sessions_unified.flow import COMPLETED, EXPIRED, Position, get_flow
 from sessions_unified.ids import is_session_id
 from sessions_unified.snapshot import SessionSnapshot
@@ -52,7 +52,10 @@ def examine(tiers: Tiers, session_id: str) -> SessionHealth:
         DatabaseUnavailableError: there is nothing to compare with.
 
     """
-    row = tiers.database.row(session_id)
+    try:
+        row = tiers.database.row(session_id)
+    except SealedValueError as exc:
+        return _unopened(session_id, exc)
     truth = row.copy.session if row is not None else None
     reports = tuple(_report(tier, session_id, truth, tiers) for tier in tiers.all)
     problems = [f"{each.name}: {text}" for each in reports for text in _complaints(each, truth)]
@@ -72,6 +75,20 @@ def examine(tiers: Tiers, session_id: str) -> SessionHealth:
         tiers_agree=not any(_complaints(each, truth) for each in reports),
         problems=(*schema, *problems),
         tiers=reports,
+    )
+
+
+def _unopened(session_id: str, exc: SealedValueError) -> SessionHealth:
+    """Return the findings on a session of which nobody can read what is encrypted at rest."""
+    return SessionHealth(
+        id=session_id,
+        exists=True,
+        is_expired=False,
+        is_schema_valid=False,
+        is_flow_valid=True,
+        tiers_agree=True,
+        problems=(f"database: {exc}",),
+        tiers=(),
     )
 
 

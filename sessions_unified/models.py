@@ -56,7 +56,7 @@ class UnifiedSession(models.Model):
     currency = models.CharField(max_length=3)
     vault_id = models.TextField(null=True, blank=True)  # sealed, by `sessions_unified.sealing`
     transaction_id = models.TextField(null=True, blank=True)
-    payment_token = models.TextField(null=True, blank=True)
+    payment_token = models.TextField(null=True, blank=True)  # sealed too
     upsells = models.JSONField(default=dict, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     version = models.BigIntegerField(default=1)

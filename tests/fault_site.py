@@ -143,6 +143,7 @@ def fault_site(
     database_url: str,
     settings: dict[str, Any],
     threads: int = 8,
+    processes: int = 1,
     **env: str,
 ) -> Iterator[FaultSite]:
     """Run a web process behind proxies of its own to the two servers."""
@@ -150,7 +151,7 @@ def fault_site(
     with proxy_to(redis_url) as redis, proxy_to(database_url) as database:
         child = Child(
             name=f"site-{port}",
-            argv=programs.web(port=port, processes=1, threads=threads),
+            argv=programs.web(port=port, processes=processes, threads=threads),
             records=records,
             env=site_environment(
                 redis_url=redis.url(redis_url),

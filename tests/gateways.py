@@ -7,12 +7,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, ClassVar
 
+from funnel.payments.gateway import Outcome, Receipt
 from funnel.payments.sandbox import SandboxGateway
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from funnel.payments.gateway import Receipt, Sale
+    from funnel.payments.gateway import Reversal, Sale
 
 
 class ScriptedGateway(SandboxGateway):
@@ -47,3 +48,53 @@ class SlowGateway(SandboxGateway):
         receipt = super().sale(sale)
         time.sleep(float(os.environ["TEST_GATEWAY_SECONDS"]))
         return receipt
+
+
+class ReversingGateway(ScriptedGateway):
+    """The scripted gateway with books of what it gave back, watched likewise.
+
+    Attributes:
+        reversals: every call, in order.
+        books: our order id → what was really given back.
+        answer: makes of the honest receipt what is answered; may raise, as a lost answer does.
+        executes: whether a call gives anything back.
+
+    """
+
+    supports_reversals: ClassVar[bool] = True
+    reversals: ClassVar[list[Reversal]] = []
+    books: ClassVar[dict[str, Reversal]] = {}
+    answer: ClassVar[Callable[[Receipt], Receipt] | None] = None
+    executes: ClassVar[bool] = True
+
+    @classmethod
+    def reset(cls) -> None:
+        """Forget the calls, the books and the script."""
+        super().reset()
+        cls.reversals, cls.books = [], {}
+        cls.answer, cls.executes = None, True
+
+    def reverse(self, reversal: Reversal) -> Receipt:
+        """Give back, unless told otherwise, and answer as told."""
+        with self._lock:
+            self.reversals.append(reversal)
+            if self.executes:
+                self.books[reversal.order_id] = reversal
+        receipt = self._given_back(reversal)
+        return receipt if self.answer is None else type(self).answer(receipt)
+
+    def query_reversal(self, reversal: Reversal) -> Receipt | None:
+        """Return what the books say."""
+        known = self.books.get(reversal.order_id)
+        return None if known is None else self._given_back(known)
+
+    @staticmethod
+    def _given_back(reversal: Reversal) -> Receipt:
+        return Receipt(
+            outcome=Outcome.SUCCEEDED,
+            transaction_id=reversal.transaction_id if reversal.is_void else f"r{reversal.order_id}",
+            amount=reversal.amount,
+            currency=reversal.currency,
+            reason="APPROVED",
+            response={"code": "100"},
+        )

@@ -119,8 +119,10 @@ class Shopper(Caller):
         key = key or f"pay-{next(_keys)}"
         return self.send("POST", "/api/checkout/process", given, Idempotency_Key=key)
 
-    def answer(self, offer: str, decision: str = "accept", *, key: str | None = None) -> Answer:
-        body = {"offer": offer, "decision": decision}
+    def answer(
+        self, offer: str, decision: str = "accept", *, key: str | None = None, **more: Any
+    ) -> Answer:
+        body = {"offer": offer, "decision": decision} | more
         key = key or f"answer-{next(_keys)}"
         return self.send("POST", "/api/upsell/process", body, Idempotency_Key=key)
 

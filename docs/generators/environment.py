@@ -42,9 +42,9 @@ ENVIRONMENT: Final = {
     "BEHIND_TLS_PROXY": "`1` believes the header `X-Forwarded-Proto`. Only behind a proxy that "
     "always sets it.",
     "PAYMENT_GATEWAY": "Dotted path of the payment gateway's class.",
-    "ENCRYPTION_KEYS": "The keys that encrypt what opens a stored card (vault ids) at rest: "
-    "`kid:key` pairs, as `SESSION_TOKEN_KEYS`. The first seals, all of them open. Empty: made from "
-    "`SECRET_KEY`.",
+    "ENCRYPTION_KEYS": "The keys that encrypt vault ids and payment tokens at rest: "
+    "`kid:key` pairs, as `SESSION_TOKEN_KEYS`. The first seals, all of them open "
+    "([rotating them](docs/howto/rotate-keys.md)). Empty: made from `SECRET_KEY`.",
     "DECLINES_PER_ADDRESS": "Declines an hour after which a network address is refused further "
     "charges. 0: never.",
     "DECLINES_PER_CARD": "The same for a card.",
@@ -53,7 +53,8 @@ ENVIRONMENT: Final = {
     "ORDER_HOOK_CALLABLE": "Dotted path of a function that is told of orders "
     "([hand orders on](docs/howto/hand-orders-on.md)).",
     "ORDER_HOOK_URL": "Where a signed webhook tells of orders.",
-    "ORDER_HOOK_SECRET": "What signs it; required with `ORDER_HOOK_URL`.",
+    "ORDER_HOOK_SECRET": "What signs it: `whsec_` and base64 of 24 to 64 random bytes; required "
+    "with `ORDER_HOOK_URL`. Several, separated by commas, all sign.",
     "NMI_URL": "The API of NMI, or of a white-label host: what `transact.php` and `query.php` are "
     "below.",
     "NMI_SECURITY_KEY": "The merchant account's private key.",

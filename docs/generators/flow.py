@@ -39,6 +39,26 @@ def positions_block() -> str:
     return table(("Step", "Status", "Ends"), rows)
 
 
+def offers_block() -> str:
+    """Return the table of the shop's offers."""
+    from funnel.catalog import CURRENCY, OFFERS  # noqa: PLC0415
+
+    rows = (
+        (
+            f"`{offer.id}`",
+            f"`{offer.step}`",
+            f"{offer.price} {CURRENCY}",
+            "in the order, before it is paid"
+            if offer.is_bump
+            else "from the beginning"
+            if offer.follows is None
+            else f"when `{offer.follows}` is declined",
+        )
+        for offer in OFFERS.values()
+    )
+    return table(("Offer", "Step", "Price", "Open"), rows)
+
+
 def duration(seconds: float) -> str:
     """Return a duration in words."""
     if seconds % 3600 == 0:

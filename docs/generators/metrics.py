@@ -1,4 +1,4 @@
-"""The core's metrics."""
+"""The metrics of the core, of the payments and of the hooks."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ def counted_block() -> str:
     """Return the table of what the processes count."""
     from prometheus_client.metrics import MetricWrapperBase  # noqa: PLC0415
 
-    from sessions_unified import metrics  # noqa: PLC0415
-
     rows = []
-    for each in vars(metrics).values():
+    for each in _all():
         if isinstance(each, MetricWrapperBase):
             (family,) = each.describe()
             name = f"{family.name}_total" if family.type == "counter" else family.name
@@ -31,10 +29,20 @@ def measured_block() -> str:
 
     rows = (
         metric_row(each.name, "gauge", each.labelnames, each.documentation)
-        for each in vars(metrics).values()
+        for each in _all()
         if isinstance(each, metrics.Measured)
     )
     return table(("Metric", "Kind", "Labels", "What it says"), rows)
+
+
+def _all() -> list[object]:
+    from funnel.hooks import metrics as hooks  # noqa: PLC0415
+    from funnel.payments import metrics as payments  # noqa: PLC0415
+    from funnel.payments.card_testing import metrics as card_testing  # noqa: PLC0415
+    from sessions_unified import metrics  # noqa: PLC0415
+
+    modules = (metrics, payments, card_testing, hooks)
+    return [each for module in modules for each in vars(module).values()]
 
 
 def metric_row(name: str, kind: str, labels: Iterable[str], text: str) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from funnel.payments.models import ChargeAttempt
 from sessions_unified.admin import formatting
 from sessions_unified.admin.base import ExactSearchAdmin
 from sessions_unified.clock import get_clock
+from sessions_unified.sealing import is_present
 
 if TYPE_CHECKING:
     from django.utils.safestring import SafeString
@@ -57,4 +58,4 @@ class MoneyAdmin(ExactSearchAdmin[Any]):
     @admin.display(description="card in the vault")
     def vault(self, row: Any) -> str:
         """Whether there is one; never which."""
-        return formatting.presence(row.vault_id)
+        return formatting.presence(is_present(row, "vault_id"))

@@ -11,6 +11,7 @@ class FunnelEventAdmin(core.SessionEventAdmin):
     kinds = (
         *core.SessionEventAdmin.kinds,
         *("charge_started", "charge_succeeded", "charge_declined", "charge_unknown"),
-        *("charge_needs_review", "charge_surplus"),
+        *("charge_needs_review", "charge_surplus", "charge_voided", "charge_refunded"),
+        "charge_resolved",
         *("upsell_started", "upsell_succeeded", "upsell_declined", "upsell_charge_declined"),
     )

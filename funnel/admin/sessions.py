@@ -1,17 +1,13 @@
-"""A session's page with its charges, and links that bring its shopper back."""
+"""A session's page with its money, and links that bring its shopper back."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from django.conf import settings
-from django.urls import reverse
 
-from funnel.admin.base import state_badge
-from funnel.payments.models import ChargeAttempt
+from funnel.admin.statements import money_context
 from sessions_unified import admin as core
-from sessions_unified.admin import formatting
-from sessions_unified.clock import get_clock
 from sessions_unified.exceptions import SessionExpiredError
 from sessions_unified.links import create_link
 
@@ -47,27 +43,14 @@ LINK = core.Act(
 
 
 class FunnelSessionAdmin(core.UnifiedSessionAdmin):
-    """A session with its charges, and links that bring its shopper back."""
+    """A session with its money, and links that bring its shopper back."""
 
     acts: ClassVar = (*core.UnifiedSessionAdmin.acts[:3], LINK, *core.UnifiedSessionAdmin.acts[3:])
 
     def panels(self, request: HttpRequest, page: SessionPage) -> list[core.Panel]:
-        """Add the charges, for those who may see them."""
+        """Add the money, for those who may see charges."""
         if not request.user.has_perm("funnel.view_chargeattempt"):
             return []
-        attempts = ChargeAttempt.objects.filter(session_id=page.row.pk).order_by("created_at")
-        rows = [_attempt_row(attempt) for attempt in attempts]
-        context = {"rows": rows}
-        return [core.Panel(title="Charges", template="admin/funnel/charges.html", context=context)]
-
-
-def _attempt_row(attempt: ChargeAttempt) -> dict[str, Any]:
-    now = get_clock().now()
-    return {
-        "attempt": attempt,
-        "url": reverse("admin:funnel_chargeattempt_change", args=[attempt.pk]),
-        "state": state_badge(attempt),
-        "amount": formatting.money(attempt.amount, attempt.currency),
-        "created": formatting.when(attempt.created_at, now),
-        "settled": formatting.when(attempt.settled_at, now),
-    }
+        context = money_context(request.user, page.row.pk)
+        template = "admin/funnel/charges.html"
+        return [core.Panel(title="Charges and refunds", template=template, context=context)]

@@ -12,6 +12,7 @@ from rest_framework.exceptions import NotAuthenticated, PermissionDenied
 from funnel import exceptions as errors
 from funnel.api import serializers
 from funnel.checkout import process_checkout
+from funnel.payments.card_testing.payers import payer_of
 from funnel.upsell import process_upsell
 from sessions_unified.api import problems
 from sessions_unified.api.base import SessionAPIView
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rest_framework.response import Response
 
     from funnel.payments.idempotency import Reply
+    from funnel.payments.payer import Payer
 
 _KEY = OpenApiParameter(
     "Idempotency-Key",
@@ -37,7 +39,7 @@ _KEY = OpenApiParameter(
 _ANSWERS = {
     200: serializers.StateSchema,
     202: serializers.StateSchema,
-    **dict.fromkeys((400, 401, 402, 404, 409, 410, 422, 503), ProblemSchema),
+    **dict.fromkeys((400, 401, 402, 404, 409, 410, 422, 429, 503), ProblemSchema),
 }
 
 # The site's errors → HTTP status, beside the core's table.
@@ -51,6 +53,8 @@ _STATUSES = {
     errors.NoStoredCardError: 409,
     errors.OfferClosedError: 409,
     errors.UnknownOfferError: 400,
+    errors.ResolutionRefusedError: 409,
+    errors.TooManyDeclinesError: 429,
 }
 
 
@@ -60,10 +64,17 @@ def handle(exc: Exception, context: dict[str, Any]) -> Response | None:
         status = _STATUSES[type(exc)]
         comes_later = isinstance(exc, errors.ChargeInFlightError | errors.OutcomeUnsettledError)
         retry = {"Retry-After": "1"} if comes_later else {}
+        if isinstance(exc, errors.TooManyDeclinesError):
+            retry = {"Retry-After": str(exc.retry_after)}
         if isinstance(exc, errors.UnknownOfferError):
             return problems.field_problem(exc.code, "offer", str(exc))
         exc = problems.Problem(status, exc.code, str(exc), headers=retry)
     return problems.handle(exc, context)
+
+
+def _payer(request: Request, values: dict[str, Any]) -> Payer:
+    token, claimed = values.get("paymentToken"), values.get("cardFingerprint")
+    return payer_of(request, payment_token=token, claimed=claimed)
 
 
 class ChargeView(SessionAPIView):
@@ -112,7 +123,9 @@ class CheckoutView(ChargeView):
         responses=_ANSWERS,
         summary="Pay for the order",
         description="200 paid; 402 declined, try another card with a new key; 202 the outcome is "
-        "not known yet: ask again with the same key; 409 a charge is under way.",
+        "not known yet: ask again with the same key; 409 a charge is under way; 429 too many were "
+        "declined, and nothing was sent. Order bumps are added to the order and charged with it; "
+        "after a decline they stay in it.",
     )
     def post(self, request: Request) -> HttpResponse:
         """Charge the order."""
@@ -125,6 +138,8 @@ class CheckoutView(ChargeView):
             key=key,
             payment_token=values["paymentToken"],
             customer=values.get("customer"),
+            bumps=values.get("bumps"),
+            payer=_payer(request, values),
         )
         return self.reply(reply)
 
@@ -139,7 +154,10 @@ class UpsellView(ChargeView):
         parameters=[_KEY],
         responses=_ANSWERS,
         summary="Accept or decline an offer",
-        description="Accepting charges the card stored with the order, once.",
+        description="Accepting charges the stored card, once. After a 402 the offer is still open: "
+        "try again, with `paymentToken` to charge another card, or decline. A step ends when one "
+        "of its offers is accepted or all that are open are declined; declining one may open "
+        "another.",
     )
     def post(self, request: Request) -> HttpResponse:
         """Take the decision."""
@@ -152,5 +170,7 @@ class UpsellView(ChargeView):
             key=key,
             offer_id=values["offer"],
             decision=values["decision"],
+            payment_token=values.get("paymentToken"),
+            payer=_payer(request, values),
         )
         return self.reply(reply)

@@ -7,11 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from funnel.local.private_files import write_private
+from funnel.payments.nmi.simulator.cards import CARDS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 RULE = "─" * 78
+SHOWN_CARDS = (
+    *("4111111111111111", "4000000000000002", "4000000000000044", "4000000000000069"),
+    *("4000000000000085", "4000000000000093", "4000000000000184", "4000000000000218"),
+)
+"""Test cards that show most; the simulator lists them all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +49,7 @@ class Prepared:
         return cls(links=links, **report)
 
 
-def banner(base_url: str, prepared: Prepared) -> str:
+def banner(base_url: str, prepared: Prepared, *, simulator_url: str = "") -> str:
     """Return the text, without colours."""
     lines = [
         RULE,
@@ -51,6 +57,8 @@ def banner(base_url: str, prepared: Prepared) -> str:
         f"  Admin     {base_url}/admin/   user: {prepared.admin}   password: {prepared.password}",
         f"  API docs  {base_url}/api/docs",
     ]
+    if simulator_url:
+        lines += _payments(simulator_url)
     if prepared.links:
         lines += ["", "  Shoppers of the old shop go on where they were (each link works once):"]
         width = max(len(title) for title, _ in prepared.links)
@@ -62,3 +70,10 @@ def banner(base_url: str, prepared: Prepared) -> str:
         RULE,
     ]
     return "\n".join(lines)
+
+
+def _payments(simulator_url: str) -> list[str]:
+    return [
+        f"  NMI       {simulator_url}/_control/   a simulator: no money moves; test cards only:",
+        *(f"    {number}  {CARDS[number].says}" for number in SHOWN_CARDS),
+    ]

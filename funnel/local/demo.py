@@ -21,7 +21,8 @@ from funnel.local.exceptions import (
 )
 from funnel.local.lock import locked
 from funnel.local.paths import demo_dir
-from funnel.local.ports import is_free
+from funnel.local.payments import NMI, LocalNmi, payments_from
+from funnel.local.ports import LOOPBACK, is_free
 from funnel.local.private_files import write_private
 from funnel.local.services import Services, running_services
 from funnel.local.site import Site
@@ -43,9 +44,9 @@ def main() -> int:
     """Run the demo until it is asked to stop; return the exit code."""
     directory = demo_dir()
     try:
-        port = port_from(os.environ)
+        port, payments = port_from(os.environ), payments_from(os.environ)
         with locked(directory), StopSignals(directory) as signals:
-            run(directory, port, signals)
+            run(directory, port, signals, payments=payments)
     except StopRequestedError:
         aloud("Stopped. The data stays: `make demo` goes on with it.\n")
         return 0
@@ -69,7 +70,7 @@ def port_from(environ: Mapping[str, str]) -> int:
     return int(text)
 
 
-def run(directory: Path, port: int, signals: StopSignals) -> None:
+def run(directory: Path, port: int, signals: StopSignals, *, payments: str) -> None:
     """Start everything, say where it is, and watch it; whatever happens, stop it all.
 
     Raises:
@@ -77,7 +78,8 @@ def run(directory: Path, port: int, signals: StopSignals) -> None:
         LocalError: something could not be started, or has ended by itself.
 
     """
-    site = Site(directory, port)
+    nmi = LocalNmi.beside(f"http://{LOOPBACK}:{port}", directory) if payments == NMI else None
+    site = Site(directory, port, nmi=nmi)
     site.stop_leftovers()
     if not is_free(port):
         other = OTHER_PORT if port == DEFAULT_PORT else port + 1
@@ -85,13 +87,15 @@ def run(directory: Path, port: int, signals: StopSignals) -> None:
     with ExitStack() as stack:
         services = stack.enter_context(running_services(directory, durable=True, say=aloud))
         variables = site_variables(directory, services, site.base_url)
+        variables |= nmi.variables() if nmi else {}
         # What processes of an earlier run counted is none of this one's.
         shutil.rmtree(variables["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
         prepared = prepare(directory, variables, signals)
-        with step(aloud, "Starting web, worker, beat and relay"):
+        started = "NMI simulator, web, worker" if nmi else "web, worker"
+        with step(aloud, f"Starting {started}, beat and relay"):
             stack.enter_context(site.running(variables))
             site.wait_until_ready(signals)
-        aloud(f"\n{banner(site.base_url, prepared)}\n\n")
+        aloud(f"\n{banner(site.base_url, prepared, simulator_url=nmi.url if nmi else '')}\n\n")
         stack.enter_context(published(directory, variables))
         try:
             site.watch(services.processes, signals)

@@ -1,4 +1,4 @@
-"""The site's own processes, as command lines: web, worker, beat and relay."""
+"""The site's own processes, as command lines: web, worker, beat, relay and the NMI simulator."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from funnel.local.ports import LOOPBACK
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from funnel.local.payments import LocalNmi
 
 
 def web(*, port: int, processes: int = 2, threads: int = 4) -> list[str]:
@@ -44,3 +46,12 @@ def beat(*, directory: Path) -> list[str]:
 def relay() -> list[str]:
     """Follow the event log."""
     return [sys.executable, "-m", "django", "run_relay"]
+
+
+def nmi_simulator(nmi: LocalNmi) -> list[str]:
+    """Take the shop's payments; the keys come by the environment, as the shop's do."""
+    return [
+        *(sys.executable, "-m", "django", "nmi_simulator", "--port", str(nmi.port)),
+        *("--books", str(nmi.books), "--webhook-url", nmi.webhook_url),
+        "--takes-any-vault",  # the old shop's shoppers come with theirs
+    ]

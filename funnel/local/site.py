@@ -1,4 +1,7 @@
-"""The site's own processes on this machine: web, worker, beat and relay, watched together."""
+"""The site's own processes on this machine: web, worker, beat and relay, watched together.
+
+So is the simulator of NMI, where the shop runs on it.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from funnel.local.payments import LocalNmi
     from funnel.local.stop_signals import StopSignals
 
+SIMULATOR = "nmi"
 READY_SECONDS = 60
 POLL_SECONDS = 0.1
 HTTP_OK = 200
@@ -30,7 +35,7 @@ HTTP_SERVER_ERROR = 500
 
 
 class Site:
-    """The four processes, and what they print.
+    """The processes, and what they print.
 
     Attributes:
         base_url: where the shop is, without a final slash.
@@ -38,7 +43,7 @@ class Site:
 
     """
 
-    def __init__(self, directory: Path, port: int) -> None:
+    def __init__(self, directory: Path, port: int, *, nmi: LocalNmi | None = None) -> None:
         self.base_url = f"http://{LOOPBACK}:{port}"
         self.logs = LogStream()
         commands = {
@@ -47,13 +52,18 @@ class Site:
             "beat": programs.beat(directory=directory),
             "relay": programs.relay(),
         }
+        if nmi is not None:
+            commands = {SIMULATOR: programs.nmi_simulator(nmi)} | commands
         self.children = [
             Child(name=name, argv=argv, records=directory) for name, argv in commands.items()
         ]
 
+        # An earlier run may have had one where this has none.
+        self._earlier = [Child(name=SIMULATOR, argv=(), records=directory)]
+
     def stop_leftovers(self) -> None:
         """Stop what an earlier run left, because it was killed."""
-        for child in self.children:
+        for child in (*self.children, *self._earlier):
             if child.stop_leftover():
                 aloud(f"Stopped {child.name}, which an earlier run had left running.\n")
 

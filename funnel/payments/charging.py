@@ -21,10 +21,13 @@ from django.db import IntegrityError, InterfaceError, OperationalError, close_ol
 from funnel.conf import get_conf
 from funnel.exceptions import ChargeInFlightError, OutcomeUnsettledError
 from funnel.payments import idempotency, replies
+from funnel.payments.card_testing.guarding import guard
+from funnel.payments.card_testing.subjects import subjects_of
 from funnel.payments.gateway import Outcome, Receipt, Sale, get_gateway
 from funnel.payments.idempotency import Reply
-from funnel.payments.lines import Line, total
+from funnel.payments.lines import Line, described, from_json, total
 from funnel.payments.models import ChargeAttempt
+from funnel.payments.payer import NOBODY
 from funnel.payments.settling import settle
 from sessions_unified.clock import get_clock
 from sessions_unified.exceptions import DatabaseUnavailableError
@@ -32,6 +35,7 @@ from sessions_unified.exceptions import DatabaseUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from funnel.payments.payer import Payer
     from sessions_unified.locking import LockedSession
     from sessions_unified.manager import UnifiedSessionManager
 
@@ -100,13 +104,20 @@ def claim(
     lines: Sequence[Line],
     currency: str,
     vault_id: str | None = None,
+    payer: Payer = NOBODY,
 ) -> ChargeAttempt:
     """Write the attempt, its idempotency record and the session's hold: the heart of T1.
 
     Identifiers are chosen before anything is sent: one order id an attempt, and our own vault id
     at the first sale, so that a lost answer loses no card reference.
+
+    Raises:
+        TooManyDeclinesError: the session, or the payer's address or card, had too many declined.
+
     """
     now = get_clock().now()
+    subjects = subjects_of(operation.session_id, payer)
+    guard(subjects, now)
     lease_until = now + timedelta(seconds=get_conf().LEASE_SECONDS)
     attempt = ChargeAttempt.objects.create(
         session_id=operation.session_id,
@@ -119,6 +130,8 @@ def claim(
         gateway=get_gateway().name,
         gateway_order_id=f"fs-{secrets.token_hex(12)}",
         vault_id=vault_id or f"v{secrets.token_hex(12)}",
+        address=subjects.address,
+        card=subjects.card,
         lease_until=lease_until,
         next_check_at=lease_until,
         created_at=now,
@@ -135,6 +148,7 @@ def charge(
     payment_token: str | None = None,
     customer: Mapping[str, Any] | None = None,
     email: str | None = None,
+    payer: Payer = NOBODY,
 ) -> Reply:
     """Send the claimed attempt to the gateway, once, and settle it: N and T2.
 
@@ -150,6 +164,8 @@ def charge(
         payment_token=payment_token,
         customer=customer,
         email=email,
+        address=payer.address,
+        description=described(from_json(attempt.lines)),
     )
     receipt = _send(attempt, sale)
     for number in range(1, _T2_ATTEMPTS + 1):

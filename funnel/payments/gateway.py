@@ -40,6 +40,9 @@ class Sale:
             card that the vault holds is charged.
         customer: as on the session.
         email: as on the session.
+        address: the payer's network address as text, for the gateway's own fraud checks; None
+            where it is not known.
+        description: what it is for, in a line.
 
     """
 
@@ -50,6 +53,8 @@ class Sale:
     payment_token: str | None = None
     customer: Mapping[str, Any] | None = None
     email: str | None = None
+    address: str | None = None
+    description: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +108,11 @@ class PaymentGateway(ABC):
 
     name: ClassVar[str]
     takes_money: ClassVar[bool] = True
-    timeout_seconds: ClassVar[float] = 30
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long one call may take at most, in all; a class attribute serves as well."""
+        return 30
 
     @abstractmethod
     def sale(self, sale: Sale) -> Receipt:

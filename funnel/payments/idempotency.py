@@ -15,12 +15,16 @@ import msgspec
 
 from funnel.exceptions import IdempotencyKeyError, IdempotencyKeyReusedError
 from funnel.payments.models import ChargeAttempt, IdempotencyRecord
+from sessions_unified.card_data import find_card_data
 from sessions_unified.clock import get_clock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+_CARD: Final = (
+    "The Idempotency-Key looks like a card number, and keys are stored. Send a random one instead."
+)
 _encoder = msgspec.json.Encoder(decimal_format="number", order="deterministic")
 
 
@@ -50,11 +54,13 @@ def check_key(key: str | None) -> str:
     """Return a usable key.
 
     Raises:
-        IdempotencyKeyError: it is missing, too long, or not visible ASCII.
+        IdempotencyKeyError: it is missing, too long, not visible ASCII, or a card number's like.
 
     """
     if key is None or not _KEY.fullmatch(key):
         raise IdempotencyKeyError
+    if find_card_data(key) is not None:
+        raise IdempotencyKeyError(_CARD)
     return key
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 PRODUCT: Final = "product"
 OFFER: Final = "offer"
 ADJUSTMENT: Final = "adjustment"
+_LENGTH: Final = 255
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,3 +64,9 @@ def from_json(kept: Iterable[Mapping[str, Any]]) -> tuple[Line, ...]:
 def total(lines: Iterable[Line], currency: str) -> Decimal:
     """Return what the lines add up to."""
     return quantize(sum((line.amount for line in lines), Decimal(0)), currency)
+
+
+def described(lines: Iterable[Line]) -> str:
+    """Return the lines in a few words, for a gateway's own records; 255 characters at most."""
+    text = ", ".join(f"{line.quantity} x {line.name or line.item}" for line in lines)
+    return text if len(text) <= _LENGTH else f"{text[: _LENGTH - 1]}…"

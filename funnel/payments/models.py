@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from django.db import models
+from django.db.models import Value
 
 from sessions_unified.ids import MAX_ID_LENGTH
 from sessions_unified.money import quantize
@@ -72,19 +73,20 @@ class ChargeAttempt(models.Model):
     gateway_order_id = models.CharField(max_length=100)
     transaction_id = models.CharField(max_length=100, null=True, blank=True)
     vault_id = SealedTextField(null=True, blank=True)
-    lines = models.JSONField(default=list, blank=True)
-    address = models.CharField(max_length=64, blank=True)
-    card = models.CharField(max_length=64, blank=True)
+    # With defaults in the database, for software that writes rows without knowing these columns.
+    lines = models.JSONField(default=list, db_default=Value([], models.JSONField()), blank=True)
+    address = models.CharField(max_length=64, default="", db_default="", blank=True)
+    card = models.CharField(max_length=64, default="", db_default="", blank=True)
     lease_until = models.DateTimeField()
-    checks = models.PositiveSmallIntegerField(default=0)
+    checks = models.PositiveSmallIntegerField(default=0, db_default=0)
     next_check_at = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=200, blank=True)
     response = models.JSONField(default=dict, blank=True)
     review_since = models.DateTimeField(null=True, blank=True)
-    resolved_by = models.CharField(max_length=150, blank=True)
-    resolved_reason = models.CharField(max_length=500, blank=True)
+    resolved_by = models.CharField(max_length=150, default="", db_default="", blank=True)
+    resolved_reason = models.CharField(max_length=500, default="", db_default="", blank=True)
     resolved_at = models.DateTimeField(null=True, blank=True)
-    discrepancy = models.CharField(max_length=200, blank=True)
+    discrepancy = models.CharField(max_length=200, default="", db_default="", blank=True)
     created_at = models.DateTimeField()
     settled_at = models.DateTimeField(null=True, blank=True)
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Payer:
-    """Where a charge's request comes from; kept only as keyed hashes.
+    """Where a charge's request comes from; kept only as keyed hashes. No repr: it is personal.
 
     Attributes:
-        address: the network address as text; None if it is not known.
-        fingerprint: what the browser says is the gateway's fingerprint of the card (Collect.js
-            gives one with its token); a gateway that can tell by itself does not ask it.
+        address: the network address, as `card_testing.addresses` gives it; None if not known.
+        fingerprint: what is the same for every payment token of one card, as
+            `PaymentGateway.fingerprint` tells; None if it cannot be told. With Collect.js it is
+            the browser's word.
 
     """
 
@@ -20,4 +22,4 @@ class Payer:
     fingerprint: str | None = None
 
 
-NOBODY = Payer()
+NOBODY: Final = Payer()

@@ -28,6 +28,10 @@ _REFUSALS: Final = {
         "payment_rejected",
         "The payment was rejected. Nothing was charged. Check the card's data or try another.",
     ),
+    ChargeAttempt.State.VOIDED: (
+        "payment_voided",
+        "The payment was cancelled, and its amount goes back to the card. Try again.",
+    ),
 }
 
 

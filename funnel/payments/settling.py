@@ -6,6 +6,7 @@ step, the event and the stored answer together.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,9 +15,13 @@ from django.db import transaction
 
 from funnel import flow
 from funnel.catalog import OFFERS
-from funnel.payments import idempotency, replies
+from funnel.exceptions import ResolutionRefusedError
+from funnel.payments import cards, idempotency, metrics, replies, verdicts
 from funnel.payments.gateway import Outcome, Receipt
 from funnel.payments.models import CHECKOUT, UPSELL_PREFIX, ChargeAttempt
+from funnel.payments.money_log.recording import book_attempt
+from funnel.payments.refunds.settling import close_if_nothing_left
+from funnel.payments.verdicts import Source
 from sessions_unified.clock import get_clock
 from sessions_unified.exceptions import SessionNotFoundError
 from sessions_unified.flow import COMPLETED, EXPIRED, get_flow
@@ -26,57 +31,114 @@ if TYPE_CHECKING:
     from sessions_unified.locking import LockedSession
     from sessions_unified.manager import UnifiedSessionManager
 
+logger = logging.getLogger(__name__)
+
 State = ChargeAttempt.State
-_REFUSED: Final = (State.DECLINED, State.REJECTED)
+_GATEWAY: Final = Source()
+_TEXT_LENGTH: Final = 200
+_SHARED_REASON: Final = "Another attempt has this transaction"
 
 
-def settle(manager: UnifiedSessionManager, attempt_id: int, receipt: Receipt) -> Reply:
+def settle(
+    manager: UnifiedSessionManager, attempt_id: int, receipt: Receipt, source: Source = _GATEWAY
+) -> Reply:
     """Write what became of an attempt: T2. Whoever learns it (request, sweeper, webhook) calls it.
 
     Repeating it is harmless. A success is never dropped: where the purpose is paid already, the
-    attempt ends as ``surplus``, to be refunded by a person.
+    attempt ends as ``surplus``, to be refunded by a person. What contradicts a settled attempt is
+    noted on it and changes nothing.
 
     Raises:
         SessionNotFoundError: the session was deleted; a success of it is kept as ``surplus``.
+        ResolutionRefusedError: a person's decision (``source``) is not possible, or not any more.
 
     """
     try:
-        return _settle(manager, attempt_id, receipt)
+        return _settle(manager, attempt_id, receipt, source)
     except SessionNotFoundError:
-        _keep_orphan(attempt_id, receipt)
+        _keep_orphan(attempt_id, receipt, source)
         raise
 
 
-def _keep_orphan(attempt_id: int, receipt: Receipt) -> None:
-    with transaction.atomic():
+def _keep_orphan(attempt_id: int, receipt: Receipt, source: Source) -> None:
+    """Write what became of an attempt whose session is gone: a success buys nothing any more."""
+    with transaction.atomic(durable=True):
         attempt = ChargeAttempt.objects.select_for_update().get(pk=attempt_id)
-        if receipt.outcome is Outcome.SUCCEEDED and attempt.state in _REFUSED:
-            _record(attempt, State.SURPLUS, _of_this(attempt, receipt))
+        receipt = _of_this(attempt, receipt)
+        state = verdicts.state_after(attempt, receipt, source)
+        if source.decided_by:
+            receipt = _record_decision(attempt, state, receipt, source)
+        _note_contradiction(attempt, receipt, source)
+        if state != attempt.state:
+            is_success = receipt.outcome is Outcome.SUCCEEDED
+            _record(attempt, State.SURPLUS if is_success else state, receipt)
+            close_if_nothing_left(attempt)
+        _count_question(attempt, receipt, source)
 
 
-def _settle(manager: UnifiedSessionManager, attempt_id: int, receipt: Receipt) -> Reply:
+def _settle(
+    manager: UnifiedSessionManager, attempt_id: int, receipt: Receipt, source: Source
+) -> Reply:
     session_id = ChargeAttempt.objects.values_list("session_id", flat=True).get(pk=attempt_id)
     with manager.lock_session(session_id, allow_expired=True, durable=True) as locked:
         attempt = ChargeAttempt.objects.select_for_update().get(pk=attempt_id)
-        was_open = attempt.is_open
         receipt = _of_this(attempt, receipt)
-        state = _state_after(attempt, receipt)
-        if state == attempt.state:
-            return replies.of_settled(locked.session, attempt)
-        _record(attempt, state, receipt)
-        if state == State.SUCCEEDED:
-            _take_success(locked, attempt)
-        elif state in _REFUSED:
-            _take_refusal(locked, attempt)
-        else:
-            _note(locked, attempt)
-        if was_open and not attempt.is_open:
-            locked.release()
-        elif attempt.is_open and not was_open:
-            locked.hold()
-        reply = replies.of_settled(locked.session, attempt)
-        idempotency.answer(attempt, None if attempt.is_open else reply)
-        return reply
+        state = verdicts.state_after(attempt, receipt, source)
+        if source.decided_by:
+            receipt = _record_decision(attempt, state, receipt, source)
+            data = {"purpose": attempt.purpose, "outcome": state}
+            locked.update({}, kind="charge_resolved", data=data)
+        _note_contradiction(attempt, receipt, source)
+        if state != attempt.state:
+            _move(locked, attempt, state, receipt)
+        _count_question(attempt, receipt, source)
+        return replies.of_settled(locked.session, attempt)
+
+
+def _move(locked: LockedSession, attempt: ChargeAttempt, state: str, receipt: Receipt) -> None:
+    """Bring an attempt into another state, and the session with it."""
+    was_open = attempt.is_open
+    _record(attempt, state, receipt)
+    if state == State.SUCCEEDED:
+        _take_success(locked, attempt)
+    elif state in verdicts.REFUSED or (state == State.VOIDED and was_open):
+        _take_refusal(locked, attempt)
+    else:
+        _note(locked, attempt)
+    close_if_nothing_left(attempt)
+    if was_open and not attempt.is_open:
+        locked.release()
+    elif attempt.is_open and not was_open:
+        locked.hold()
+    reply = replies.of_settled(locked.session, attempt)
+    idempotency.answer(attempt, None if attempt.is_open else reply)
+
+
+def _record_decision(
+    attempt: ChargeAttempt, state: str, receipt: Receipt, source: Source
+) -> Receipt:
+    """Record who decided and why; return the receipt with what they decided in spite of.
+
+    Raises:
+        ResolutionRefusedError: somebody or something has decided meanwhile, or the receipt is not
+            of this charge.
+
+    """
+    if attempt.state != State.NEEDS_REVIEW:
+        message = f"It is not in review any more: it is {attempt.get_state_display().lower()}."
+        raise ResolutionRefusedError(message)
+    if state == State.NEEDS_REVIEW:
+        found = "; ".join(verdicts.differences(attempt, receipt, is_decided=True))
+        message = f"This is not the charge that was sent. The gateway says: {found}."
+        raise ResolutionRefusedError(message)
+    attempt.resolved_by = source.decided_by
+    attempt.resolved_reason = source.reason
+    attempt.resolved_at = get_clock().now()
+    if not attempt.discrepancy:
+        return receipt
+    # They have seen it: it is part of the story now, and no longer a call for somebody to look.
+    said, attempt.discrepancy = attempt.discrepancy, ""
+    return replace(receipt, reason=f"{receipt.reason}. Before: {said}")
 
 
 def _of_this(attempt: ChargeAttempt, receipt: Receipt) -> Receipt:
@@ -87,50 +149,44 @@ def _of_this(attempt: ChargeAttempt, receipt: Receipt) -> Receipt:
     if receipt.transaction_id is None or not same.exists():
         return receipt
     response = {**receipt.response, "sharedTransactionId": receipt.transaction_id}
-    reason = "Another attempt has this transaction"
-    return replace(receipt, transaction_id=None, reason=reason, response=response)
+    return replace(receipt, transaction_id=None, reason=_SHARED_REASON, response=response)
 
 
-def _state_after(attempt: ChargeAttempt, receipt: Receipt) -> str:
-    """Return the attempt's state after a receipt; its present one if nothing is new."""
-    if receipt.outcome is Outcome.SUCCEEDED:
-        return _state_after_success(attempt, receipt)
-    if not attempt.is_open:
-        return attempt.state
-    if receipt.outcome is Outcome.UNKNOWN:
-        return State.UNKNOWN if attempt.state == State.CLAIMED else attempt.state
-    return State.DECLINED if receipt.outcome is Outcome.DECLINED else State.REJECTED
+def _note_contradiction(attempt: ChargeAttempt, receipt: Receipt, source: Source) -> None:
+    """Keep, for staff, what a gateway says against the attempt; it changes nothing else."""
+    found = verdicts.contradiction(attempt, receipt)[:_TEXT_LENGTH]
+    if source.decided_by or not found or found == attempt.discrepancy:
+        return
+    attempt.discrepancy = found
+    attempt.save(update_fields=["discrepancy"])
+    logger.error("Charge attempt %s (%s): %s", attempt.pk, attempt.state, found)
+    gateway = attempt.gateway
+    transaction.on_commit(lambda: metrics.DISCREPANCIES.labels(gateway).inc())
 
 
-def _state_after_success(attempt: ChargeAttempt, receipt: Receipt) -> str:
-    settled = (State.SUCCEEDED, State.SURPLUS, State.REFUNDED, State.VOIDED)
-    if attempt.state in settled:
-        return attempt.state
-    others = ChargeAttempt.objects.filter(
-        session_id=attempt.session_id, purpose=attempt.purpose, state__in=ChargeAttempt.BLOCKING
-    ).exclude(pk=attempt.pk)
-    if others.exists():
-        return State.SURPLUS
-    return State.SUCCEEDED if _is_as_asked(attempt, receipt) else State.NEEDS_REVIEW
-
-
-def _is_as_asked(attempt: ChargeAttempt, receipt: Receipt) -> bool:
-    """Tell whether a success is of the sale that was sent, and names its transaction."""
-    return (
-        receipt.transaction_id is not None
-        and receipt.amount in {None, attempt.amount}
-        and receipt.currency in {None, attempt.currency}
-    )
+def _count_question(attempt: ChargeAttempt, receipt: Receipt, source: Source) -> None:
+    """Count an inconclusive answer, and put off the next question: ever longer."""
+    if not source.is_inquiry or receipt.outcome is not Outcome.UNKNOWN:
+        return
+    if attempt.state in {State.UNKNOWN, State.NEEDS_REVIEW}:
+        attempt.checks += 1
+        attempt.next_check_at = verdicts.next_question(attempt, get_clock().now())
+        attempt.save(update_fields=["checks", "next_check_at"])
 
 
 def _record(attempt: ChargeAttempt, state: str, receipt: Receipt) -> None:
+    now = get_clock().now()
     attempt.state = state
     _note_review(attempt)
+    attempt.next_check_at = verdicts.next_question(attempt, now)
     attempt.transaction_id = receipt.transaction_id or attempt.transaction_id
-    attempt.reason = receipt.reason[:200]
+    attempt.reason = receipt.reason[:_TEXT_LENGTH]
     attempt.response = dict(receipt.response)
-    attempt.settled_at = None if attempt.is_open else get_clock().now()
+    attempt.settled_at = None if attempt.is_open else now
     attempt.save()
+    book_attempt(attempt, actor=attempt.resolved_by or attempt.gateway)
+    labels = (attempt.gateway, state)
+    transaction.on_commit(lambda: metrics.CHARGES.labels(*labels).inc())
 
 
 def _note_review(attempt: ChargeAttempt) -> None:
@@ -141,7 +197,8 @@ def _note_review(attempt: ChargeAttempt) -> None:
 def _facts(attempt: ChargeAttempt) -> dict[str, Any]:
     return {
         "purpose": attempt.purpose,
-        "amount": str(attempt.money),
+        # What another shop system charged may not be on record.
+        "amount": None if attempt.amount is None else str(attempt.money),
         "currency": attempt.currency,
         "outcome": attempt.state,
     }
@@ -187,6 +244,9 @@ def _take_upsell(locked: LockedSession, attempt: ChargeAttempt) -> None:
             "details": {**upsells.details, offer_id: detail},
         }
     }
+    card = cards.stored_card(session.id)
+    if card is not None:
+        changes["vault_id"] = card  # the copy follows: another card may have paid for the extra
     is_here = session.current_step == attempt.step and session.status not in {COMPLETED, EXPIRED}
     if offer_id in OFFERS and is_here:
         changes |= flow.step_after(attempt.step)
@@ -200,10 +260,13 @@ def _take_refusal(locked: LockedSession, attempt: ChargeAttempt) -> None:
     )
     late = surplus.order_by("pk").first()
     changes: dict[str, Any] = {"payment_token": None}
-    if late is None and attempt.purpose == CHECKOUT and session.current_step == attempt.step:
+    is_here = session.current_step == attempt.step and session.status not in {COMPLETED, EXPIRED}
+    if late is None and attempt.purpose == CHECKOUT and is_here:
         start = get_flow().start
         changes |= {"status": start.status, "current_step": start.step}
     kind = "charge_declined" if attempt.purpose == CHECKOUT else "upsell_charge_declined"
+    if attempt.state == State.VOIDED:
+        kind = "charge_voided"
     locked.update(changes, kind=kind, data=_facts(attempt), checks_flow=False)
     if late is not None:
         _review(locked, late)
@@ -219,6 +282,7 @@ def _review(locked: LockedSession, late: ChargeAttempt) -> None:
     late.settled_at = None
     _note_review(late)
     late.save()
+    book_attempt(late, actor=late.gateway)  # taken off the books until it is decided
     locked.hold()
     _note(locked, late)
     idempotency.answer(late, None)

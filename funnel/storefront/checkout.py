@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Final
 
 from funnel import exceptions as errors
 from funnel.checkout import process_checkout
+from funnel.payments.card_testing.payers import payer_of
 from funnel.payments.gateway import get_gateway
+from funnel.storefront import ordering, stopped
+from funnel.storefront.bumps import bump_cards
 from funnel.storefront.forms import CheckoutForm
+from funnel.storefront.keys import new_key
 from funnel.storefront.orders import fingerprint, order_of
 from funnel.storefront.pages import DATABASE_ERRORS, show
-from funnel.storefront.visits import Visit, open_visit
+from funnel.storefront.visits import Visit, open_visit, see_other
 from sessions_unified.cookies import issue_cookie
-from sessions_unified.exceptions import InvalidChangeError
+from sessions_unified.exceptions import InvalidChangeError, PricingError
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -39,6 +42,10 @@ _UNREACHABLE: Final = (
     "nothing will be charged twice."
 )
 
+_UNCHANGED: Final = (
+    "We could not reach our systems, so your order is as it was. Wait a few seconds and try again."
+)
+
 # Refusals that leave the shopper at the checkout, with nothing charged.
 _REFUSALS: Final[dict[type[Exception], tuple[str, int]]] = {
     errors.IdempotencyKeyError: (_STALE, 409),
@@ -48,11 +55,7 @@ _REFUSALS: Final[dict[type[Exception], tuple[str, int]]] = {
     errors.OrderChangedError: (_CHANGED, 409),
     InvalidChangeError: (_UNREADABLE, 422),
 }
-
-
-def new_key() -> str:
-    """Return an idempotency key: one for each time a form is shown anew."""
-    return secrets.token_urlsafe(24)
+_REFUSED: Final[tuple[type[Exception], ...]] = (errors.TooManyDeclinesError, *_REFUSALS)
 
 
 def checkout_page(
@@ -72,12 +75,38 @@ def checkout_page(
         "card_template": gateway.card_template,
         "takes_money": gateway.takes_money,
         "order": order_of(session),
+        "bumps": bump_cards(session),
         "fingerprint": fingerprint(session),
         "form": form,
         "key": key,
         "problem": problem,
     }
     return show(request, "checkout", context, manager=visit.manager, status=status)
+
+
+def choose_bump(request: HttpRequest, visit: Visit, session: SessionSnapshot) -> HttpResponse:
+    """Add an order bump or take it out, and keep what was typed. Nothing is charged.
+
+    What was typed goes into the session, and the browser is redirected, so that it can go back to
+    this page. What the session cannot hold is shown again at once, under the same key.
+    """
+    decision, _, bump_id = request.POST["bump"].partition(":")
+    problem, status = "", 200
+    typed = CheckoutForm(request.POST).draft(session.customer)
+    try:
+        session = ordering.choose_bump(
+            visit.manager, session, bump_id, is_wanted=decision == "add", typed=typed or {}
+        )
+    except PricingError as exc:
+        problem, status = str(exc), 422
+    except DATABASE_ERRORS:
+        problem, status = _UNCHANGED, 503
+    if not ordering.can_change(session):
+        return open_visit(request, ENDPOINT).redirect()
+    if typed is not None and not problem:
+        return see_other(f"{request.path_info}#bumps")
+    form, key = CheckoutForm(initial=request.POST.dict()), request.POST.get("key") or new_key()
+    return checkout_page(request, visit, session, form, key=key, problem=problem, status=status)
 
 
 def pay(request: HttpRequest, visit: Visit, session: SessionSnapshot) -> HttpResponse:
@@ -89,10 +118,9 @@ def pay(request: HttpRequest, visit: Visit, session: SessionSnapshot) -> HttpRes
     if not form.is_valid():
         return checkout_page(request, visit, session, form, key=key or new_key(), status=422)
     try:
-        reply = _charge(visit, session, form, key)
-    except tuple(_REFUSALS) as exc:
-        problem, status = _REFUSALS[type(exc)]
-        return _again(request, problem, status=status)
+        reply = _charge(request, visit, session, form, key)
+    except _REFUSED as exc:
+        return _refused(request, exc)
     except DATABASE_ERRORS:
         # Whether it was sent is not known, so the key stays: pressing Pay again is the same charge.
         text = _UNREACHABLE
@@ -102,16 +130,28 @@ def pay(request: HttpRequest, visit: Visit, session: SessionSnapshot) -> HttpRes
     return _go_on(request)
 
 
-def _charge(visit: Visit, session: SessionSnapshot, form: CheckoutForm, key: str) -> Reply:
+def _charge(
+    request: HttpRequest, visit: Visit, session: SessionSnapshot, form: CheckoutForm, key: str
+) -> Reply:
+    token = form.cleaned_data["payment_token"]
     return process_checkout(
         visit.manager,
         session.id,
         key=key,
-        payment_token=form.cleaned_data["payment_token"],
+        payment_token=token,
         customer=form.customer(session.customer),
         email=form.cleaned_data["email"],
         shown=session,
+        payer=payer_of(request, payment_token=token, claimed=request.POST.get("card_fingerprint")),
     )
+
+
+def _refused(request: HttpRequest, exc: Exception) -> HttpResponse:
+    if isinstance(exc, errors.TooManyDeclinesError):
+        page = _again(request, stopped.text(exc), status=stopped.STATUS)
+        return stopped.with_retry(page, exc)
+    problem, status = _REFUSALS[type(exc)]
+    return _again(request, problem, status=status)
 
 
 def _again(request: HttpRequest, problem: str, *, status: int) -> HttpResponse:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from django import forms
+from django.core.exceptions import NON_FIELD_ERRORS
 
-from funnel.catalog import CURRENCY, PRODUCTS, CatalogProduct
+from funnel.catalog import CURRENCY, PRODUCTS, CatalogProduct, bumps
 from funnel.storefront.countries import COUNTRIES
 from funnel.storefront.orders import MAX_QUANTITY, money
+from sessions_unified.validators import CARD_DATA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,13 +36,31 @@ class Row:
     field: BoundField
 
 
-class OrderForm(forms.Form):
-    """How many of each product. A product's field has its id as its name."""
+class CardDataFreeForm(forms.Form):
+    """Says of the fields that were emptied on their way here what was wrong (`posted`)."""
+
+    def full_clean(self) -> None:
+        """Validate, and name what was refused."""
+        super().full_clean()
+        for name in getattr(self.data, "refused", ()):
+            field = name if name in self.fields else NON_FIELD_ERRORS
+            self.errors[field] = self.error_class([CARD_DATA], renderer=self.renderer)
+
+
+class OrderForm(CardDataFreeForm):
+    """How many of each product. A product's field has its id as its name.
+
+    An order bump has one too, for orders that are made once more; the shop's page shows none.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for product in PRODUCTS.values():
             self.fields[product.id] = _quantity(product)
+        for bump_id in bumps():
+            self.fields[bump_id] = forms.IntegerField(
+                required=False, min_value=0, max_value=1, widget=forms.HiddenInput
+            )
 
     @property
     def rows(self) -> Iterator[Row]:
@@ -57,7 +77,7 @@ class OrderForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         """Refuse an empty order."""
         super().clean()
-        if not self.errors and not self.wanted:
+        if not self.errors and not self.wanted.keys() & PRODUCTS.keys():
             raise forms.ValidationError("Choose how many you want of at least one product.")
         return self.cleaned_data
 
@@ -101,7 +121,7 @@ class _TextInput(forms.TextInput):
             self.input_type = "tel"
 
 
-class CheckoutForm(forms.Form):
+class CheckoutForm(CardDataFreeForm):
     """Who orders, where it goes, and the token that the card form yields."""
 
     email = forms.EmailField(
@@ -148,7 +168,7 @@ class CheckoutForm(forms.Form):
 
     def customer(self, before: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return the customer with what was typed; keys that we do not know are kept."""
-        values = self.cleaned_data
+        values = {name: self.cleaned_data.get(name, "") for name in (*_CUSTOMER, *_ADDRESS)}
         known = dict(before or {})
         address = known.get("address")
         known |= {key: values[name] for name, key in _CUSTOMER.items()}
@@ -156,6 +176,22 @@ class CheckoutForm(forms.Form):
             key: values[name] for name, key in _ADDRESS.items()
         }
         return known
+
+    def draft(self, before: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        """Return the session's fields for what was typed so far; None if it cannot hold all of it.
+
+        What is still missing is no mistake here.
+        """
+        typed = {name for name in (*self.contact_fields, *self.delivery_fields) if self[name].data}
+        refused: frozenset[str] = getattr(self.data, "refused", frozenset())
+        if refused or typed & self.errors.keys():
+            return None
+        fields: dict[str, Any] = {}
+        if "email" in typed:
+            fields["email"] = self.cleaned_data["email"]
+        if typed - {"email", "country"}:
+            fields["customer"] = self.customer(before)
+        return fields
 
 
 def initial_of(session: SessionSnapshot) -> dict[str, str]:

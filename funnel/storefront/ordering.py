@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from funnel import catalog
+from funnel.bumps import bumps_in, with_bumps
 from funnel.storefront.orders import Line, Order, money
 from sessions_unified.exceptions import PricingError, VersionConflictError
 from sessions_unified.flow import Position, get_flow
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from sessions_unified.manager import UnifiedSessionManager
     from sessions_unified.pricing import Priced
     from sessions_unified.snapshot import SessionSnapshot
@@ -76,18 +79,57 @@ def change(
 ) -> SessionSnapshot:
     """Let the session order these products instead; one whose payment has begun stays as it is.
 
+    Its order bumps stay too.
+
     Raises:
         PricingError: the order is larger than we take.
         SessionNotFoundError, SessionExpiredError: as the manager's.
 
     """
-    fields = priced(wanted)
+
+    def fields(now: SessionSnapshot) -> dict[str, Any]:
+        kept = (bump for bump in bumps_in(now) if bump in catalog.bumps())
+        return priced(wanted | dict.fromkeys(kept, 1))
+
+    return _change(manager, session, fields)
+
+
+def choose_bump(
+    manager: UnifiedSessionManager,
+    session: SessionSnapshot,
+    bump_id: str,
+    *,
+    is_wanted: bool,
+    typed: Mapping[str, Any],
+) -> SessionSnapshot:
+    """Add an order bump or take it out; an order whose payment has begun stays as it is.
+
+    ``typed`` is more of the session to change with it: who orders, as far as it is known.
+
+    Raises:
+        PricingError: it cannot be added to this order.
+        SessionNotFoundError, SessionExpiredError: as the manager's.
+
+    """
+
+    def fields(now: SessionSnapshot) -> dict[str, Any]:
+        others = [each for each in bumps_in(now) if each != bump_id]
+        return {**typed, **with_bumps(now, [*others, bump_id] if is_wanted else others)}
+
+    return _change(manager, session, fields)
+
+
+def _change(
+    manager: UnifiedSessionManager,
+    session: SessionSnapshot,
+    fields: Callable[[SessionSnapshot], dict[str, Any]],
+) -> SessionSnapshot:
     for _ in range(_ATTEMPTS):
         if not can_change(session):
             return session
         try:
             # Bound to the version that was looked at: a payment may begin at any moment.
-            return manager.update_session(session.id, fields, if_version=session.version)
+            return manager.update_session(session.id, fields(session), if_version=session.version)
         except VersionConflictError:
             session = manager.get_session(session.id, fresh=True)
     return session

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from funnel.catalog import PRODUCTS, offers_at
+from funnel.catalog import OFFERS, PRODUCTS, bumps
+from funnel.flow import open_offers
 from sessions_unified.money import quantize
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def order_of(session: SessionSnapshot) -> Order:
 
 def _line(product: Product, currency: str) -> Line:
     price = product.price
-    known = PRODUCTS.get(product.id)
+    known = PRODUCTS.get(product.id) or OFFERS.get(product.id)
     return Line(
         name=product.name or (known.name if known is not None else product.id),
         quantity=product.quantity,
@@ -93,10 +94,10 @@ def fingerprint(session: SessionSnapshot) -> str:
     """Return what tells this order, at this amount and with these offers, from another.
 
     A form carries it, so that nobody pays for an order that another tab has changed meanwhile, or
-    for an extra whose price has changed since it was shown.
+    for an extra whose price has changed since it was shown, and nobody refuses one unseen.
     """
     lines = [(product.id, product.quantity) for product in session.products]
-    prices = [(offer.id, offer.price) for offer in offers_at(session.current_step)]
+    prices = [(offer.id, offer.price) for offer in open_offers(session)]
     text = repr((session.id, lines, session.amount, session.currency, prices))
     return hashlib.blake2b(text.encode(), digest_size=_FINGERPRINT_BYTES).hexdigest()
 
@@ -104,14 +105,16 @@ def fingerprint(session: SessionSnapshot) -> str:
 def quantities(products: Iterable[Product]) -> dict[str, int]:
     """Return product id → quantity of what is (still) sold, within the limits of an order."""
     wanted: dict[str, int] = {}
+    limits = dict.fromkeys(PRODUCTS, MAX_QUANTITY) | dict.fromkeys(bumps(), 1)
     for product in products:
-        if product.id in PRODUCTS and product.quantity > 0:
+        if product.id in limits and product.quantity > 0:
             total = wanted.get(product.id, 0) + product.quantity
-            wanted[product.id] = min(total, MAX_QUANTITY)
+            wanted[product.id] = min(total, limits[product.id])
     return wanted
 
 
 def no_longer_sold(products: Iterable[Product]) -> list[str]:
     """Return the names of what cannot be ordered again."""
-    names = [product.name or product.id for product in products if product.id not in PRODUCTS]
+    sold = {*PRODUCTS, *bumps()}
+    names = [product.name or product.id for product in products if product.id not in sold]
     return list(dict.fromkeys(names))

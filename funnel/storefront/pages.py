@@ -12,11 +12,14 @@ from django.urls import reverse
 
 from funnel.exceptions import FunnelError
 from funnel.flow import START_AGAIN
+from funnel.storefront.card_policy import allow_card_form
+from funnel.storefront.posted import refuse_card_data
 from funnel.storefront.visits import open_visit, see_other
 from sessions_unified.cookies import clear_cookie
 from sessions_unified.exceptions import (
     DatabaseUnavailableError,
     InvalidTransitionError,
+    SealedValueError,
     SessionExpiredError,
     SessionNotFoundError,
     VersionConflictError,
@@ -53,6 +56,7 @@ def page(
 
     @wraps(view)
     def answer(request: HttpRequest, /, *args: Args.args, **kwargs: Args.kwargs) -> HttpResponse:
+        refuse_card_data(request)
         try:
             try:
                 response = view(request, *args, **kwargs)
@@ -65,6 +69,9 @@ def page(
             clear_cookie(response)
         except DATABASE_ERRORS as exc:
             logger.warning("A page could not be served: %s", type(exc).__name__)
+            response = unavailable(request)
+        except SealedValueError as exc:
+            logger.error("A page could not be served: %s", exc)  # noqa: TRY400  (it says all)
             response = unavailable(request)
         response["Cache-Control"] = "no-store"
         return response
@@ -87,12 +94,18 @@ def show(
         response["Session-Degraded"] = ", ".join(sorted(manager.degraded))
     if refresh_seconds is not None:
         response["Refresh"] = str(refresh_seconds)
-    return response
+    return allow_card_form(request, response, context)
 
 
-def unavailable(request: HttpRequest) -> HttpResponse:
-    """Return 503: nobody knows here whether a charge went out, so the page does not say."""
+def unavailable(request: HttpRequest, *, repeats: bool = False) -> HttpResponse:
+    """Return 503: nobody knows here whether a charge went out, so the page does not say.
+
+    ``repeats``: trying again sends the same form with the same idempotency key.
+    """
     url = request.path if request.resolver_match else reverse("storefront:shop")
-    response = show(request, "unavailable", {"again": url}, status=_UNAVAILABLE)
+    sent = request.POST.dict() if repeats else {}
+    sent.pop("csrfmiddlewaretoken", None)
+    context = {"again": url, "sent": sent}
+    response = show(request, "unavailable", context, status=_UNAVAILABLE)
     response["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from funnel.catalog import OFFERS
 from funnel.payments.models import CHECKOUT, ChargeAttempt
+from funnel.payments.refunds.models import Refund
 from funnel.storefront.orders import Order, money, order_of
 
 if TYPE_CHECKING:
@@ -25,6 +26,14 @@ class Extra:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GivenBack:
+    """What was given back for the order or an extra."""
+
+    name: str
+    amount: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Receipt:
     """What the last page shows.
 
@@ -34,6 +43,9 @@ class Receipt:
         total: everything whose price is on record; None where nothing is.
         is_total_partial: some extra's price is not.
         pending: names of extras whose charge is not settled yet.
+        given_back: refunds of what is on this receipt.
+        total_after: what of ``total`` is left after them; None where either is not known.
+        surplus_given_back: what was charged a second time, and given back.
 
     """
 
@@ -44,6 +56,9 @@ class Receipt:
     pending: tuple[str, ...]
     total: str | None
     is_total_partial: bool
+    given_back: tuple[GivenBack, ...] = ()
+    total_after: str | None = None
+    surplus_given_back: str | None = None
 
 
 def receipt_of(session: SessionSnapshot) -> Receipt:
@@ -51,6 +66,10 @@ def receipt_of(session: SessionSnapshot) -> Receipt:
     attempts = list(ChargeAttempt.objects.filter(session_id=session.id).order_by("pk"))
     prices = [_price(session, offer_id) for offer_id in session.upsells.accepted]
     known = [price for price in (session.amount, *prices) if price is not None]
+    refunds = _refunds(session)
+    of_order = [each for each in refunds if each.attempt.transaction_id in _paid(session)]
+    surplus = sum((each.amount for each in refunds if each not in of_order), Decimal(0))
+    left = sum(known, Decimal(0)) - sum((each.amount for each in of_order), Decimal(0))
     return Receipt(
         reference=session.transaction_id or session.id,
         ordered_at=_ordered_at(session, attempts),
@@ -69,7 +88,34 @@ def receipt_of(session: SessionSnapshot) -> Receipt:
         ),
         total=money(sum(known, Decimal(0)), session.currency) if known else None,
         is_total_partial=None in prices,
+        given_back=tuple(
+            GivenBack(name=_what(each.attempt.purpose), amount=money(each.amount, session.currency))
+            for each in of_order
+        ),
+        total_after=money(left, session.currency) if of_order and known else None,
+        surplus_given_back=money(surplus, session.currency) if surplus else None,
     )
+
+
+def _refunds(session: SessionSnapshot) -> list[Refund]:
+    """Return what went back, oldest first."""
+    succeeded = Refund.objects.filter(
+        attempt__session_id=session.id,
+        attempt__currency=session.currency,
+        state=Refund.State.SUCCEEDED,
+    )
+    return list(succeeded.select_related("attempt").order_by("pk"))
+
+
+def _paid(session: SessionSnapshot) -> set[str | None]:
+    """Return the transactions that paid for what is on the receipt; others were surplus."""
+    details = session.upsells.details.values()
+    paid = {each.get("transactionId") for each in details if isinstance(each, dict)}
+    return {session.transaction_id, *paid} - {None}
+
+
+def _what(purpose: str) -> str:
+    return "Your order" if purpose == CHECKOUT else offer_name(purpose.partition(":")[2])
 
 
 def offer_name(offer_id: str) -> str:

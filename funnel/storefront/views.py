@@ -12,6 +12,7 @@ from funnel.storefront import extras, links, ordering, orders, waiting
 from funnel.storefront.banners import banner_of
 from funnel.storefront.endings import ending_page
 from funnel.storefront.forms import CheckoutForm, OrderForm, initial_of
+from funnel.storefront.keys import new_key
 from funnel.storefront.pages import DATABASE_ERRORS, page, show
 from funnel.storefront.receipts import receipt_of
 from funnel.storefront.visits import Visit, manager_for, open_visit, see_other
@@ -90,15 +91,17 @@ def _order(request: HttpRequest, visit: Visit, wanted: dict[str, int]) -> HttpRe
 @page
 @require_http_methods(["GET", "HEAD", "POST"])
 def checkout(request: HttpRequest) -> HttpResponse:
-    """Show the checkout; POST pays."""
+    """Show the checkout; POST pays, or chooses an order bump."""
     visit = open_visit(request, paying.ENDPOINT)
     session = visit.session_at(request)
     if session is None:
         return visit.redirect()
+    if request.method == "POST" and "bump" in request.POST:
+        return paying.choose_bump(request, visit, session)
     if request.method == "POST":
         return paying.pay(request, visit, session)
     form = CheckoutForm(initial=initial_of(session))
-    return paying.checkout_page(request, visit, session, form, key=paying.new_key())
+    return paying.checkout_page(request, visit, session, form, key=new_key())
 
 
 @page

@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from legacy_adapters import values
+from legacy_adapters.base import MASKED
 from legacy_adapters.exceptions import UnreadableRecordError
 from legacy_adapters.lines import read_products
 from legacy_adapters.steps import proven_step
+from sessions_unified.card_data import find_card_data, mask_card_data
 from sessions_unified.flow import PENDING, STATUSES, FlowTable
 from sessions_unified.ids import is_session_id
 from sessions_unified.snapshot import FrozenDict, SessionSnapshot, Upsells, freeze
@@ -24,6 +26,8 @@ COLUMNS: Final = (
     *("upsells_accepted", "upsells_declined", "vault_id", "transaction_id", "payment_token"),
     *("created_at", "updated_at", "expires_at"),
 )
+# A gateway's own references may look like anything, and money hangs on them.
+_REFERENCES: Final = frozenset({"id", "vault_id", "transaction_id"})
 # Metadata is the shopper's to see; what opens a card is not.
 _SECRET_WORDS: Final = ("vault", "token", "card", "cvv", "cvc", "secret", "password", "pan")
 
@@ -42,7 +46,10 @@ def to_session(row: Mapping[str, Any], *, flow: FlowTable, currency: str) -> Ses
 
 
 def _to_session(row: Mapping[str, Any], *, flow: FlowTable, currency: str) -> SessionSnapshot:
+    row, masked = _without_card_data(row)
     kept: dict[str, Any] = _unknown_columns(row)
+    if masked:
+        kept[MASKED] = masked
     session_id, status = _session_id(row.get("id")), _status(row.get("status"))
     products, odd_products = read_products(row.get("products"), currency)
     if odd_products is not None:
@@ -74,6 +81,25 @@ def _to_session(row: Mapping[str, Any], *, flow: FlowTable, currency: str) -> Se
         metadata=freeze({"legacy": kept} if kept else {}),
         version=1,
     )
+
+
+def _without_card_data(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
+    """Return the row with card data masked, and the names of the columns that had any.
+
+    A record is never lost for it: the shopper's order counts, and what a shop should not have
+    written down does not come along.
+    """
+    changes: dict[str, Any] = {}
+    for name, value in row.items():
+        if name in _REFERENCES or (name not in COLUMNS and _is_secret(name)):
+            continue
+        said = values.unwrapped(value)
+        if find_card_data(said) is None:
+            continue
+        masked = None if name == "payment_token" else mask_card_data(said)
+        if masked != said:  # else it was only nested too deeply to tell
+            changes[name] = masked
+    return ({**row, **changes}, sorted(changes)) if changes else (row, [])
 
 
 def _session_id(value: Any) -> str:

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import DataError, IntegrityError
 
+from legacy_adapters.base import MASKED
 from legacy_adapters.exceptions import UnreadableRecordError
 from legacy_adapters.migration.batches import Candidate, Outcome, import_batch
 from sessions_unified.exceptions import InvalidChangeError
 from sessions_unified.tiers import Tiers, get_tiers
+from sessions_unified.wire import INTERNAL_METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from legacy_adapters.base import LegacyAdapter, LegacyRecord
+    from sessions_unified.snapshot import SessionSnapshot
 
 # What a value that no column holds raises, on its way into the database.
 _REFUSALS = (DataError, IntegrityError, InvalidChangeError, ValueError)
@@ -33,12 +36,21 @@ class Unreadable:
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Masked:
+    """A record with card data, which is masked in the session; where it was."""
+
+    id: str
+    columns: tuple[str, ...]
+
+
 @dataclass(kw_only=True)
 class Report:
     """What a backfill did: every record that was read is counted exactly once."""
 
     imported: int = 0
     unchanged: int = 0
+    masked: list[Masked] = field(default_factory=list)
     conflicts: list[Outcome] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
 
@@ -61,6 +73,7 @@ class Report:
             "imported": self.imported,
             "unchanged": self.unchanged,
             "conflicting": len(self.conflicts),
+            "masked": [{"id": each.id, "columns": list(each.columns)} for each in self.masked],
             "unreadable": [{"id": each.id, "reason": each.reason} for each in self.unreadable],
             "conflicts": [{"id": each.id, "fields": list(each.fields)} for each in self.conflicts],
         }
@@ -116,6 +129,7 @@ class _Run:
                 self._give_up(record.id, "id occurs more than once")
                 continue
             candidates[session.id] = Candidate(record=record, session=session)
+            self._note_masked(session)
         self._import(list(candidates.values()))
 
     def _import(self, candidates: Sequence[Candidate]) -> None:
@@ -133,6 +147,11 @@ class _Run:
                 return
             for candidate in candidates:
                 self._import([candidate])
+
+    def _note_masked(self, session: SessionSnapshot) -> None:
+        columns = session.metadata.get(INTERNAL_METADATA, {}).get(MASKED)
+        if columns:
+            self.report.masked.append(Masked(id=session.id, columns=tuple(columns)))
 
     def _give_up(self, record_id: str | None, reason: str) -> None:
         self.report.unreadable.append(Unreadable(id=record_id, reason=reason))

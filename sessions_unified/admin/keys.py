@@ -14,6 +14,7 @@ from sessions_unified.admin import formatting
 from sessions_unified.admin.base import GuardedAdmin
 from sessions_unified.clock import get_clock
 from sessions_unified.models import ServiceKey
+from sessions_unified.validators import no_card_data
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -44,6 +45,12 @@ class ServiceKeyForm(_KeyModelForm):
             "name": "Of the service; it signs its changes in the event log.",
             "expires_at": "UTC. Empty: until it is revoked.",
         }
+
+    def clean_name(self) -> str:
+        """Refuse card numbers; the name goes into the event log."""
+        name: str = self.cleaned_data["name"]
+        no_card_data(name)
+        return name
 
     def clean_expires_at(self) -> Any:
         """Refuse an end that has passed."""

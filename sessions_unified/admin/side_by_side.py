@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from sessions_unified.admin.formatting import NOTHING, presence
-from sessions_unified.exceptions import TierUnavailableError
+from sessions_unified.exceptions import SealedValueError, TierUnavailableError
 from sessions_unified.masking import mask_email, mask_json
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _look(tiers: Tiers, tier: Tier | None, session_id: str) -> tuple[Copy | None
         return None, "empty", "not in use here"
     try:
         copy = tier.peek(session_id)
-    except TierUnavailableError as exc:
+    except (TierUnavailableError, SealedValueError) as exc:
         return None, "error", str(exc)
     if copy is None:
         return None, "empty", "holds nothing"

@@ -10,11 +10,14 @@ from rest_framework import status
 from rest_framework.exceptions import APIException, ParseError, ValidationError
 from rest_framework.parsers import BaseParser
 
+from sessions_unified.card_data import mask_numbers, refuse_card_data
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_BODY_BYTES: Final = 64 * 1024
 _MAX_DEPTH: Final = 12
+_MAX_PATH: Final = 200
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 # Beyond 64 bits a number changes, or fails, on its way through the stores.
 _MAX_NUMBER: Final = 2**63 - 1
@@ -30,7 +33,7 @@ class BodyTooLargeError(APIException):
 
 
 class StrictJSONParser(BaseParser):
-    """One JSON object: no NaN, no duplicate keys, no NUL or lone surrogates, bounded."""
+    """One JSON object: no NaN, duplicate keys, NUL, lone surrogates or card data; bounded."""
 
     media_type = "application/json"
 
@@ -45,6 +48,7 @@ class StrictJSONParser(BaseParser):
         Raises:
             ParseError: it is not a JSON object.
             ValidationError: something in it cannot be kept; names the field.
+            CardDataError: something in it looks like card data; names the field.
             BodyTooLargeError: it is too large.
 
         """
@@ -63,6 +67,7 @@ class StrictJSONParser(BaseParser):
             message = "The body is not a JSON object."
             raise ParseError(message)
         _check(value, "", 0)
+        refuse_card_data(value)
         return value
 
 
@@ -81,8 +86,9 @@ def _integer(text: str) -> float:
 
 
 def _extended(path: str, name: str) -> str:
-    # The name goes into the answer: in ASCII, so that no surrogate does.
-    return f"{path}.{ascii(name)[1:-1]}".lstrip(".")[:200]
+    # The name goes into the answer: in ASCII, so that no surrogate does, and without card numbers.
+    shown = ascii(mask_numbers(name[:_MAX_PATH], "[card number]"))[1:-1]
+    return f"{path}.{shown}".lstrip(".")[:_MAX_PATH]
 
 
 def _refusal(path: str, message: str) -> ValidationError:

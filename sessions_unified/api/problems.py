@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 2
+_LATER: Final = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+_UNOPENED: Final = "This session cannot be read now. Nothing of it is lost. Try again later."
 
 # Domain error → HTTP status; the first match in this order counts, so subclasses come first.
 STATUSES: Final[dict[type[errors.SessionsUnifiedError], int]] = {
@@ -37,6 +39,7 @@ STATUSES: Final[dict[type[errors.SessionsUnifiedError], int]] = {
     errors.InvalidTokenError: 401,
     errors.InvalidLinkError: 404,
     errors.TierUnavailableError: 503,
+    errors.SealedValueError: 503,
 }
 
 
@@ -58,6 +61,9 @@ def handle(exc: Exception, context: dict[str, Any]) -> Response | None:
     """
     if isinstance(exc, OperationalError | InterfaceError):
         exc = errors.DatabaseUnavailableError()
+    if isinstance(exc, errors.SealedValueError):
+        logger.error("A session cannot be opened: %s", exc)
+        return _problem(503, exc.code, _UNOPENED, headers=_LATER)
     if isinstance(exc, errors.SessionsUnifiedError):
         return _domain_problem(exc)
     response = exception_handler(exc, context)
@@ -76,11 +82,7 @@ def _domain_problem(exc: errors.SessionsUnifiedError) -> Response:
     fields = []
     if isinstance(exc, errors.InvalidChangeError) and exc.field:
         fields = [{"field": exc.field, "message": str(exc)}]
-    headers = (
-        {"Retry-After": str(RETRY_AFTER_SECONDS)}
-        if http_status == HTTPStatus.SERVICE_UNAVAILABLE
-        else {}
-    )
+    headers = _LATER if http_status == HTTPStatus.SERVICE_UNAVAILABLE else {}
     return _problem(http_status, exc.code, str(exc), fields=fields, headers=headers)
 
 

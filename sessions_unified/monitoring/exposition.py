@@ -27,7 +27,7 @@ from sessions_unified.monitoring.pool_stats import count_pool
 from sessions_unified.tiers import get_tiers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from prometheus_client.core import Metric
 
@@ -127,7 +127,7 @@ def _ask_database() -> Samples | None:
             samples.append((metrics.DATABASE_WRITABLE, (), float(vitals.is_writable(cursor))))
     except DatabaseError:
         return None
-    for ask in (_expiry, _relay, _holder):
+    for ask in ASKS:
         # One that takes too long, on a log of many millions, costs the others nothing.
         with suppress(DatabaseError, TierUnavailableError), vitals.short_statements(alias):
             samples += ask(get_tiers())
@@ -167,6 +167,9 @@ def _ask_redis() -> Samples | None:
         (metrics.TOUCHES_OLDEST, (), touches.oldest_seconds),
     ]
 
+
+# What the database is asked for at a scrape. An app may append its own in ``AppConfig.ready``.
+ASKS: Final[list[Callable[[Tiers], Samples]]] = [_expiry, _relay, _holder]
 
 _database = Kept(_ask_database, keep_seconds=KEEP_SECONDS, patience_seconds=PATIENCE_SECONDS)
 _redis = Kept(_ask_redis, keep_seconds=KEEP_SECONDS, patience_seconds=PATIENCE_SECONDS)

@@ -11,14 +11,17 @@ old and new processes share one Redis, and what one of them cannot read is a mis
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, get_type_hints
 
 import msgspec
 
 from sessions_unified.exceptions import SealedValueError
-from sessions_unified.sealing import seal, unseal
+from sessions_unified.sealing import COLUMNS, seal, unseal
 from sessions_unified.snapshot import SessionSnapshot, decode_hook
 from sessions_unified.tiers.base import Copy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 COPY: Final = b"C"
 LEASE: Final = b"L"
@@ -49,12 +52,18 @@ def encode(copy: Copy) -> bytes | None:
     """
     session = copy.session
     header = f"{session.version:016d}{to_micros(copy.true_at):016d}".encode()
-    if session.vault_id is not None:
-        session = msgspec.structs.replace(session, vault_id=seal(session.vault_id))
+    session = _with(session, seal)
     try:
         return COPY + header + FORMAT + _encoder.encode(msgspec.structs.astuple(session))
     except OverflowError:
         return None
+
+
+def _with(session: SessionSnapshot, change: Callable[[str], str]) -> SessionSnapshot:
+    """Return the session with what opens a card sealed, or opened."""
+    found = {name: getattr(session, name) for name in COLUMNS}
+    changed = {name: change(text) for name, text in found.items() if text is not None}
+    return msgspec.structs.replace(session, **changed) if changed else session
 
 
 def is_of_another_release(value: object) -> bool:
@@ -77,8 +86,7 @@ def decode(value: bytes | None) -> Copy | None:
             session = _maps.decode(body)
         else:
             return None
-        if session.vault_id is not None:
-            session = msgspec.structs.replace(session, vault_id=unseal(session.vault_id))
+        session = _with(session, unseal)
         return Copy(session, _EPOCH + timedelta(microseconds=int(value[17:33])))
     except (msgspec.DecodeError, msgspec.ValidationError, ValueError, SealedValueError):
         return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from sessions_unified.money import quantize
+from sessions_unified.sealing import COLUMNS as SEALED
 from sessions_unified.sealing import seal, unseal
 from sessions_unified.snapshot import (
     EMPTY,
@@ -57,7 +58,7 @@ def to_params(session: SessionSnapshot, names: Iterable[str] = FIELDS) -> list[A
         value = getattr(session, name)
         if name in JSON_FIELDS and value is not None:
             value = _numbers.encode(value).decode()
-        elif name == "vault_id" and value is not None:
+        elif name in SEALED and value is not None:
             value = seal(value)
         values.append(value)
     return values
@@ -75,8 +76,9 @@ def from_row(row: Sequence[Any]) -> SessionSnapshot:
     values["upsells"] = NO_UPSELLS if upsells == "{}" else _upsells.decode(upsells)
     metadata = values["metadata"]
     values["metadata"] = EMPTY if metadata == "{}" else _object.decode(metadata)
-    if values["vault_id"] is not None:
-        values["vault_id"] = unseal(values["vault_id"])
+    for name in SEALED:
+        if values[name] is not None:
+            values[name] = unseal(values[name])
     for name in ("created_at", "updated_at", "expires_at"):
         values[name] = _utc(values[name])
     return SessionSnapshot(**values)

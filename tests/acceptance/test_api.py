@@ -358,6 +358,55 @@ def test_upsells_are_accepted_declined_and_end_at_success(ana: Shopper) -> None:
     assert second_no.json["session"]["status"] == "completed"
 
 
+def test_bumps_are_charged_with_the_order_and_stay_after_a_decline(ana: Shopper) -> None:
+    declined = ana.pay("tok_decline", bumps=["bump-labels"], cardFingerprint="f" * 128)
+    paid = ana.pay()
+
+    assert declined.is_problem(402, "payment_declined")
+    assert declined.json["next"] == {
+        "step": "checkout",
+        "url": "/checkout",
+        "offers": ["bump-mister"],
+    }
+    assert [line["id"] for line in paid.json["session"]["products"]] == ["SOIL", "bump-labels"]
+    assert paid.json["session"]["amount"] == 29.9
+
+
+def test_a_bump_that_is_none_is_refused_by_name(ana: Shopper) -> None:
+    answer = ana.pay(bumps=["bump-labels", "upsell-1-serum"])
+    after = ana.answer("bump-labels")
+
+    assert answer.is_problem(400, "invalid_products")
+    assert answer.fields == ["bumps[1]"]
+    assert after.is_problem(400, "unknown_offer")
+    assert ana.get().json["status"] == "pending"
+
+
+def test_bumps_are_products_too(ana: Shopper) -> None:
+    changed = ana.patch({"products": [*SOIL, {"id": "bump-labels", "quantity": 1}]})
+    twice = ana.patch({"products": [*SOIL, {"id": "bump-labels", "quantity": 2}]})
+    alone = ana.patch({"products": [{"id": "bump-labels", "quantity": 1}]})
+
+    assert changed.json["amount"] == 29.9
+    assert twice.is_problem(400, "invalid_products")
+    assert twice.fields == ["products[1].quantity"]
+    assert alone.is_problem(400, "invalid_products")
+
+
+def test_a_declined_extra_is_paid_with_another_card(ana: Shopper) -> None:
+    ana.pay("tok_approve_upsell_decline")
+
+    declined = ana.answer("upsell-1-serum")
+    paid = ana.answer("upsell-1-serum", paymentToken="tok_approve", cardFingerprint="f1")
+    next_one = ana.answer("upsell-2-lamp")
+
+    assert declined.is_problem(402, "payment_declined")
+    assert declined.json["next"]["offers"] == ["upsell-1-serum", "upsell-1-bundle"]
+    assert paid.status == next_one.status == 200
+    assert next_one.json["session"]["upsells"]["accepted"] == ["upsell-1-serum", "upsell-2-lamp"]
+    assert next_one.json["next"]["step"] == "success"
+
+
 def test_illegal_moves_are_409(ana: Shopper) -> None:
     illegal = [ana.patch({"currentStep": step}) for step in ("processing", "upsell-1", "success")]
     unknown = ana.patch({"currentStep": "upsell-9"})

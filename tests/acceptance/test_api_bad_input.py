@@ -198,6 +198,12 @@ def test_r38_checkout_names_every_wrong_field(ana: Shopper) -> None:
     for value in (*NO_TEXT, "", "x" * 256):
         check(send(ana, "checkout", {"paymentToken": value}), field="paymentToken")
     check(send(ana, "checkout", {}), field="paymentToken")
+    for value in (None, True, "bump-labels", 5, {}, ["x"] * 51):
+        check(send(ana, "checkout", CHECKOUT | {"bumps": value}), field="bumps")
+    for value in (*NO_TEXT, "", "x" * 65, "no-such"):
+        check(send(ana, "checkout", CHECKOUT | {"bumps": [value]}), field="bumps[0]")
+    for value in (*NO_TEXT, "", "x" * 129):
+        check(send(ana, "checkout", CHECKOUT | {"cardFingerprint": value}), field="cardFingerprint")
     assert ana.get().json["status"] == "pending"
 
 
@@ -207,6 +213,12 @@ def test_r38_upsell_names_every_wrong_field(ana: Shopper) -> None:
     for value in (*NO_TEXT, "", "Accept", "yes", "accept ", "x" * 9000):
         check(send(ana, "upsell", UPSELL | {"decision": value}), field="decision")
     check(send(ana, "upsell", {}), field="decision")
+    for value in (*NO_TEXT, "", "x" * 256):
+        check(send(ana, "upsell", UPSELL | {"paymentToken": value}), field="paymentToken")
+    for value in (*NO_TEXT, "", "x" * 129):
+        check(send(ana, "upsell", UPSELL | {"cardFingerprint": value}), field="cardFingerprint")
+    decline = UPSELL | {"decision": "decline", "paymentToken": "tok_approve"}
+    check(send(ana, "upsell", decline), field="paymentToken")
 
 
 def test_r38_extend_names_a_wrong_duration(ana: Shopper) -> None:

@@ -37,7 +37,7 @@ STOP_SECONDS = 60
 class Demo:
     """One run of the launcher in a subprocess, and what it prints."""
 
-    def __init__(self, local_dir: Path, port: int) -> None:
+    def __init__(self, local_dir: Path, port: int, *, payments: str = "") -> None:
         # What a newcomer's shell has, and nothing of this test run.
         env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         self.env = {**env, "FUNNEL_LOCAL_DIR": str(local_dir)}
@@ -52,7 +52,7 @@ class Demo:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=ROOT,
-            env={**self.env, "PORT": str(port)},
+            env={**self.env, "PORT": str(port), "PAYMENTS": payments},
         )
         self.family: set[int] = set()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -128,8 +128,8 @@ def local_dir() -> Iterator[Path]:
 def start(local_dir: Path) -> Iterator[Callable[..., Demo]]:
     runs: list[Demo] = []
 
-    def start_demo(port: int | None = None) -> Demo:
-        runs.append(Demo(local_dir, port or free_port()))
+    def start_demo(port: int | None = None, *, payments: str = "") -> Demo:
+        runs.append(Demo(local_dir, port or free_port(), payments=payments))
         return runs[-1]
 
     yield start_demo
@@ -268,6 +268,45 @@ def test_a_busy_port_is_said_before_anything_is_started(tmp_path: Path) -> None:
     assert code == 1
     assert demo.lines == [f"Port {port} is busy. Choose another: PORT={port + 1} make demo"]
     assert not list((tmp_path / "demo").iterdir())
+
+
+def test_a_shop_on_the_nmi_simulator_is_told_of_its_charges(start: Callable[..., Demo]) -> None:
+    demo = start(payments="nmi")
+    demo.wait_until_ready()
+    found = re.search(r"NMI +(http://127\.0\.0\.1:\d+)/_control/", demo.output)
+    assert found is not None, demo.output
+    nmi = found[1]
+    session_id, cookies = create_session(demo)
+
+    # Charged, but the answer is lost: only the event, or the sweeper, can tell the shop.
+    card = httpx2.post(f"{nmi}/_control/token", json={"card": "4000000000000044"}).json()
+    answer = httpx2.post(
+        f"{demo.base_url}/api/checkout/process",
+        json={"paymentToken": card["token"]},
+        headers={"Idempotency-Key": "pay-1"},
+        cookies=cookies,
+    )
+    [charge] = httpx2.get(f"{nmi}/_control/books").json()["transactions"]
+    demo.wait_for("nmi    | sale ")
+
+    assert answer.status_code == 202, answer.text
+    assert charge["condition"] == "pendingsettlement"
+    until = time.monotonic() + READY_SECONDS
+    status = "processing"
+    while status == "processing" and time.monotonic() < until:
+        path = f"{demo.base_url}/api/session/{session_id}"
+        status = httpx2.get(path, cookies=cookies).json()["currentStep"]
+        time.sleep(0.2)
+    assert status == "upsell-1"
+    assert demo.stop(signal.SIGINT) == 0
+    assert demo.survivors() == set()
+
+
+def test_an_unknown_way_to_pay_is_said(tmp_path: Path) -> None:
+    demo = Demo(tmp_path, free_port(), payments="stripe")
+
+    assert demo.ended() == 1
+    assert demo.lines == ["PAYMENTS=stripe: there are sandbox and nmi."]
 
 
 def test_a_port_that_is_none_is_said(tmp_path: Path) -> None:

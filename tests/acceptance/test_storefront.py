@@ -23,6 +23,7 @@ NARROWEST = 360
 SLOW = {"PAYMENT_GATEWAY": "tests.gateways.SlowGateway", "TEST_GATEWAY_SECONDS": "2"}
 ORDER = ("checkout", Decimal("25.3000"))
 SERUM = ("upsell:upsell-1-serum", Decimal("29.9900"))
+SMALL = ("upsell:upsell-1-serum-small", Decimal("12.9900"))
 
 
 class Shot(Protocol):
@@ -112,16 +113,12 @@ def charges() -> list[tuple[str, Decimal]]:
 
 
 def settle_open_attempts() -> None:
-    """Ask the gateway what became of the open attempts, as a sweeper does."""
-    from funnel.payments import settling
-    from funnel.payments.gateway import get_gateway
-    from funnel.payments.models import ChargeAttempt
-    from sessions_unified import get_manager
+    """Let the sweeper ask the gateway what became of the open attempts; the page is not told."""
+    from funnel.payments.recovery.sweeping import sweep
+    from tests.sweeps import make_due
 
-    for attempt in ChargeAttempt.objects.filter(state__in=ChargeAttempt.OPEN):
-        receipt = get_gateway().query(attempt.gateway_order_id)
-        assert receipt is not None
-        settling.settle(get_manager(), attempt.pk, receipt)
+    make_due()
+    assert sweep()["settled"]
 
 
 def at(path: str) -> re.Pattern[str]:
@@ -156,11 +153,134 @@ def test_a_shopper_declines_every_extra(shop: str, page: Page) -> None:
     order(page, shop)
     pay(page)
     page.get_by_role("button", name="No thanks, continue").click()
+    expect(page.get_by_role("heading", name="Something smaller, perhaps?")).to_be_visible()
+    expect(page).to_have_url(at("/upsell-1"))
+    page.get_by_role("button", name="No thanks, continue").click()
     expect(page).to_have_url(at("/upsell-2"))
     page.get_by_role("button", name="No thanks, continue").click()
 
     expect(page).to_have_url(at("/success"))
     expect(page.get_by_role("row", name="Total charged")).to_contain_text("25.30 USD")
+    assert charges() == [ORDER]
+
+
+def test_a_shopper_adds_bumps_and_takes_one_out_again(shop: str, page: Page, shot: Shot) -> None:
+    order(page, shop)
+    page.get_by_label("City").fill("")  # only paying needs all of it
+    for name in ("Slate Labels", "Glass Mister"):
+        page.get_by_role("button", name=f"Add to order: {name}").click()
+        expect(page.get_by_role("button", name=f"Remove {name}")).to_be_in_viewport()
+    expect(page.get_by_role("button", name="Pay 37.70 USD")).to_be_visible()
+    expect(page.get_by_label("First name")).to_have_value("Ana")
+    shot("2-checkout-bumps")
+    page.get_by_role("button", name="Remove Glass Mister").click()
+    expect(page.get_by_role("button", name="Pay 30.20 USD")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("button", name="Pay 30.20 USD")).to_be_visible()
+    page.get_by_label("City").fill("Springfield")
+    pay(page)
+    expect(page).to_have_url(at("/upsell-1"))
+    for _ in range(2):
+        page.go_back()
+        expect(page).to_have_url(re.compile("/upsell-1(#bumps)?$"))
+
+    assert charges() == [("checkout", Decimal("30.2000"))]
+
+
+def test_enter_in_a_field_pays_and_adds_nothing(shop: str, page: Page) -> None:
+    order(page, shop)
+    page.get_by_label("City").press("Enter")
+
+    expect(page).to_have_url(at("/upsell-1"))
+    assert charges() == [ORDER]
+
+
+def test_nobody_pays_for_a_bump_that_another_tab_added(
+    shop: str, page: Page, context: BrowserContext
+) -> None:
+    order(page, shop)
+    other = context.new_page()
+    other.goto(f"{shop}/checkout")
+    other.get_by_role("button", name="Add to order: Slate Labels").click()
+    expect(other.get_by_role("button", name="Pay 30.20 USD")).to_be_visible()
+    pay(page)
+    expect(page.get_by_role("alert")).to_contain_text("Your order has changed")
+    expect(page.get_by_role("button", name="Pay 30.20 USD")).to_be_visible()
+
+    assert charges() == []
+
+
+def test_a_shopper_takes_the_smaller_offer_after_refusing_the_first(
+    shop: str, page: Page, shot: Shot
+) -> None:
+    order(page, shop)
+    pay(page)
+    page.get_by_role("button", name="No thanks, continue").click()
+    expect(page.get_by_role("heading", name="Something smaller, perhaps?")).to_be_visible()
+    shot("4-upsell-1-downsell")
+    page.reload()
+    page.get_by_role("button", name="Add Root Serum, small bottle").click()
+    expect(page).to_have_url(at("/upsell-2"))
+    page.get_by_role("button", name="No thanks, continue").click()
+
+    expect(page.get_by_role("row", name="Total charged")).to_contain_text("38.29 USD")
+    assert charges() == [ORDER, SMALL]
+
+
+def test_a_shopper_whose_card_is_declined_for_an_extra_uses_another(
+    shop: str, page: Page, shot: Shot
+) -> None:
+    order(page, shop, card="0341")
+    pay(page)
+    page.get_by_role("button", name="Add Root Serum").click()
+    expect(page.get_by_role("alert")).to_contain_text("the card was declined")
+    page.goto(f"{shop}/upsell-1")  # opened anew, it still says so
+    expect(page.get_by_role("alert")).to_contain_text("the card was declined")
+    page.get_by_role("button", name="Try again with the same card").click()
+    expect(page.get_by_role("alert")).to_contain_text("the card was declined")
+    use_card(page, "0002")
+    page.get_by_role("button", name="Pay 29.99 USD with this card").click()
+    expect(page.get_by_role("button", name="Try the card you paid with before")).to_be_visible()
+    shot("4-upsell-1-another-card")
+    use_card(page, "1111")
+    page.get_by_role("button", name="Pay 29.99 USD with this card").click()
+    expect(page).to_have_url(at("/upsell-2"))
+    page.go_back()
+    expect(page).to_have_url(at("/upsell-2"))
+    page.get_by_role("button", name="Add Clip-on Grow Lamp").click()
+
+    expect(page).to_have_url(at("/success"))
+    assert charges() == [ORDER, SERUM, ("upsell:upsell-2-lamp", Decimal("29.9900"))]
+
+
+def test_every_page_can_be_refreshed(shop: str, page: Page) -> None:
+    def refreshed(path: str) -> None:
+        expect(page).to_have_url(at(path))
+        heading = page.get_by_role("heading", level=1).inner_text()
+        page.reload()
+        expect(page).to_have_url(at(path))
+        expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+
+    page.goto(shop)
+    refreshed("/")
+    order(page, shop)
+    refreshed("/checkout")
+    fill(page)
+    use_card(page, "0002")
+    pay(page)
+    expect(page.get_by_role("alert")).to_be_visible()
+    refreshed("/checkout")
+    use_card(page, "0101")
+    pay(page)
+    refreshed("/processing")
+    settle_open_attempts()
+    refreshed_until_paid = page.get_by_text("Your order is paid")
+    expect(refreshed_until_paid).to_be_visible(timeout=15_000)
+    refreshed("/upsell-1")
+    for path in ("/upsell-1", "/upsell-2", "/success"):
+        page.get_by_role("button", name="No thanks, continue").click()
+        refreshed(path)
+
     assert charges() == [ORDER]
 
 
@@ -344,7 +464,7 @@ def test_a_shopper_with_a_keyboard_only(shop: str, page: Page) -> None:
     to("[name=payment_token]")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowUp")
-    to("main button")
+    to(".actions button")
     page.keyboard.press("Enter")
     expect(page).to_have_url(at("/upsell-1"))
     to("main button")
@@ -424,8 +544,9 @@ def test_a_declined_extra_leaves_the_order_paid(shop: str, page: Page, shot: Sho
     page.get_by_role("button", name="Add Root Serum").click()
     expect(page.get_by_role("alert")).to_contain_text("Your order itself is paid.")
     shot("4-upsell-1-declined")
-    page.get_by_role("button", name="No thanks, continue").click()
-    page.get_by_role("button", name="No thanks, continue").click()
+    for place in ("/upsell-1", "/upsell-2", "/success"):
+        page.get_by_role("button", name="No thanks, continue").click()
+        expect(page).to_have_url(at(place))
 
     expect(page).to_have_url(at("/success"))
     assert charges() == [ORDER]

@@ -47,7 +47,7 @@ def pay(browser: Client, page: Any) -> Any:
 
 
 def accept(browser: Client, page: Any) -> Any:
-    card = page.context["cards"][0]
+    card = page.context["offers"][0]
     hidden = {"key": card.key, "order": page.context["fingerprint"]}
     url = page.request["PATH_INFO"]
     return browser.post(url, hidden | {"decision": "accept", "offer": card.offer.id})

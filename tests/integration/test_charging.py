@@ -25,6 +25,7 @@ from sessions_unified.exceptions import (
     SessionNotFoundError,
 )
 from sessions_unified.models import SessionEvent, UnifiedSession
+from sessions_unified.sealing import unseal
 from sessions_unified.tiers import database, get_tiers
 from tests.charges import (
     State,
@@ -153,7 +154,7 @@ def test_a_payment_ends_in_one_transaction_of_everything() -> None:
     assert attempt.state == State.SUCCEEDED
     assert attempt.settled_at is not None
     assert row.transaction_id == attempt.transaction_id
-    assert row.vault_id == attempt.vault_id
+    assert unseal(row.vault_id or "") == attempt.vault_id
     assert position(session_id) == "processing/upsell-1"
     assert answers(session_id) == {"k": 200}
     assert [charge.amount for charge in charges(session_id)] == [25]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from funnel.payments.models import ChargeAttempt
+from funnel.payments.money_log.models import MoneyEntry
+from funnel.payments.refunds.models import Refund
 
 pytestmark = pytest.mark.django_db
 
@@ -14,6 +18,8 @@ COLUMNS = (
     "transaction_id, lease_until, reason, response, created_at"
 )
 OPEN = ("claimed", "unknown", "needs_review", "succeeded")
+OPEN_STATES = ("claimed", "unknown", "needs_review")
+NOW = "2026-11-21T12:00:00Z"
 CLOSED = ("declined", "rejected", "surplus", "refunded", "voided")
 
 
@@ -26,12 +32,26 @@ def insert(
     gateway: str = "nmi",
     order: str = "one",
     transaction_id: str | None = None,
+    currency: str = "USD",
+    **moments: str | None,
 ) -> None:
+    """Insert as other software would: what it does not know of has a default in the database."""
+    known = {
+        "settled_at": None if state in OPEN_STATES else NOW,
+        "review_since": NOW if state == "needs_review" else None,
+    }
+    if state == "succeeded":
+        transaction_id = transaction_id or f"t-{order}"
+    given = known | moments
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO funnel_chargeattempt ({COLUMNS}) VALUES "
-            "(%s, %s, 'processing', %s, %s, 'USD', %s, %s, %s, now(), '', '{}', now())",
-            [session, purpose, state, amount, gateway, order, transaction_id],
+            f"INSERT INTO funnel_chargeattempt ({COLUMNS}, settled_at, review_since) VALUES "
+            "(%s, %s, 'processing', %s, %s, %s, %s, %s, NULLIF(%s, ''), now(), '', '{}', now(), "
+            "%s, %s)",
+            [
+                *(session, purpose, state, amount, currency, gateway, order, transaction_id),
+                *(given["settled_at"], given["review_since"]),
+            ],
         )
 
 
@@ -67,7 +87,9 @@ def test_a_closed_attempt_cannot_be_opened_beside_a_paid_one() -> None:
         pytest.raises(IntegrityError, match="funnel_attempt_once_a_purpose"),
         transaction.atomic(),
     ):
-        ChargeAttempt.objects.filter(gateway_order_id="two").update(state="needs_review")
+        ChargeAttempt.objects.filter(gateway_order_id="two").update(
+            state="needs_review", settled_at=None, review_since=NOW
+        )
 
 
 def test_an_order_id_and_a_transaction_are_of_one_attempt_a_gateway() -> None:
@@ -86,6 +108,169 @@ def test_an_amount_is_positive(amount: str | None) -> None:
 def test_only_an_imported_attempt_has_no_amount() -> None:
     insert(amount=None, gateway="imported")
     refused("funnel_attempt_amount", amount="0", gateway="imported", order="x", session="ws_1_b")
+
+
+@pytest.mark.parametrize("state", OPEN_STATES)
+def test_what_is_open_is_not_settled(state: str) -> None:
+    refused("funnel_attempt_settled", state=state, settled_at=NOW)
+
+
+@pytest.mark.parametrize("state", ["succeeded", *CLOSED])
+def test_what_is_not_open_says_when_it_was_settled(state: str) -> None:
+    refused("funnel_attempt_settled", state=state, settled_at=None)
+
+
+def test_only_what_is_in_review_says_since_when() -> None:
+    refused("funnel_attempt_review", state="needs_review", review_since=None)
+    for state in ("claimed", "unknown", "succeeded", *CLOSED):
+        refused("funnel_attempt_review", state=state, review_since=NOW)
+
+
+def test_a_success_names_its_transaction_unless_another_shop_charged_it() -> None:
+    insert(state="succeeded")
+
+    with (
+        pytest.raises(IntegrityError, match="funnel_attempt_names_transaction"),
+        transaction.atomic(),
+    ):
+        ChargeAttempt.objects.update(transaction_id=None)
+    ChargeAttempt.objects.update(transaction_id=None, gateway="imported")
+
+
+def test_a_state_and_a_currency_are_ones_we_know() -> None:
+    refused("funnel_attempt_state", state="paid")
+    for currency in ("usd", "US", ""):
+        refused("funnel_attempt_currency", currency=currency)
+
+
+def test_a_row_of_other_software_has_every_column() -> None:
+    insert()
+
+    attempt = ChargeAttempt.objects.get()
+
+    assert attempt.lines == []
+    assert (attempt.address, attempt.card, attempt.checks) == ("", "", 0)
+    assert (attempt.resolved_by, attempt.resolved_reason, attempt.discrepancy) == ("", "", "")
+
+
+# Refunds and the money log
+
+
+def a_refund(attempt: ChargeAttempt, **changes: Any) -> Refund:
+    given = {
+        "attempt": attempt,
+        "kind": "refund",
+        "state": "claimed",
+        "amount": "1",
+        "gateway": "nmi",
+        "gateway_order_id": f"fr-{Refund.objects.count()}",
+        "requested_by": "staff:1",
+        "requested_reason": "Broken",
+        "lease_until": NOW,
+        "created_at": NOW,
+    } | changes
+    return Refund.objects.create(**given)
+
+
+def an_entry(attempt: ChargeAttempt, **changes: Any) -> MoneyEntry:
+    given = {
+        "session_id": attempt.session_id,
+        "attempt": attempt,
+        "kind": "charge",
+        "purpose": "checkout",
+        "line": 0,
+        "item_kind": "order",
+        "amount": "1",
+        "currency": "USD",
+        "actor": "nmi",
+        "at": NOW,
+    } | changes
+    return MoneyEntry.objects.create(**given)
+
+
+@pytest.fixture
+def charged() -> ChargeAttempt:
+    insert(state="succeeded")
+    return ChargeAttempt.objects.get()
+
+
+@pytest.mark.parametrize(
+    ("constraint", "changes"),
+    [
+        ("funnel_refund_amount", {"amount": "0"}),
+        ("funnel_refund_amount", {"amount": "-1"}),
+        ("funnel_refund_state", {"state": "paid", "settled_at": NOW}),
+        ("funnel_refund_settled", {"settled_at": NOW}),
+        ("funnel_refund_settled", {"state": "unknown", "settled_at": NOW}),
+        ("funnel_refund_settled", {"state": "succeeded"}),
+        ("funnel_refund_settled", {"state": "refused"}),
+    ],
+)
+def test_a_refund_that_cannot_be(
+    charged: ChargeAttempt, constraint: str, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(IntegrityError, match=constraint), transaction.atomic():
+        a_refund(charged, **changes)
+
+
+@pytest.mark.parametrize("first", OPEN_STATES)
+@pytest.mark.parametrize("second", OPEN_STATES)
+def test_one_refund_of_a_charge_is_open(charged: ChargeAttempt, first: str, second: str) -> None:
+    a_refund(charged, state=first)
+
+    with pytest.raises(IntegrityError, match="funnel_refund_one_open"), transaction.atomic():
+        a_refund(charged, state=second)
+    a_refund(charged, state="succeeded", settled_at=NOW)
+    a_refund(charged, state="refused", settled_at=NOW)
+
+
+def test_an_order_id_is_of_one_refund_a_gateway(charged: ChargeAttempt) -> None:
+    a_refund(charged, gateway_order_id="same", state="refused", settled_at=NOW)
+
+    with pytest.raises(IntegrityError, match="funnel_refund_order_id"), transaction.atomic():
+        a_refund(charged, gateway_order_id="same")
+    a_refund(charged, gateway_order_id="same", gateway="sandbox")
+
+
+def test_a_line_is_charged_once_and_refunded_once_a_refund(charged: ChargeAttempt) -> None:
+    one = a_refund(charged, state="succeeded", settled_at=NOW)
+    another = a_refund(charged, state="succeeded", settled_at=NOW)
+    an_entry(charged)
+    an_entry(charged, refund=one, kind="refund", amount="-1")
+
+    with pytest.raises(IntegrityError, match="funnel_money_charged_once"), transaction.atomic():
+        an_entry(charged)
+    with pytest.raises(IntegrityError, match="funnel_money_refunded_once"), transaction.atomic():
+        an_entry(charged, refund=one, kind="refund", amount="-1")
+    with pytest.raises(IntegrityError, match="funnel_money_kind"), transaction.atomic():
+        an_entry(charged, line=1, kind="gift")
+    an_entry(charged, line=1)
+    an_entry(charged, refund=another, kind="refund", amount="-1")
+
+
+@pytest.mark.parametrize(
+    "sql", ["UPDATE funnel_moneyentry SET amount = 2", "DELETE FROM funnel_moneyentry"]
+)
+def test_the_money_log_is_append_only(charged: ChargeAttempt, sql: str) -> None:
+    an_entry(charged)
+
+    with connection.cursor() as cursor, transaction.atomic():
+        with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+            cursor.execute(sql)
+
+        cursor.execute("SELECT amount FROM funnel_moneyentry")
+        assert cursor.fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("table", ["funnel_chargeattempt", "funnel_refund"])
+def test_what_is_in_the_books_cannot_be_removed(charged: ChargeAttempt, table: str) -> None:
+    done = a_refund(charged, state="succeeded", settled_at=NOW)
+    an_entry(charged, refund=done, kind="refund", amount="-1")
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+        with pytest.raises(IntegrityError), transaction.atomic():
+            cursor.execute(f"DELETE FROM {table}")
 
 
 def test_a_key_is_of_one_record_a_session() -> None:
@@ -127,8 +312,6 @@ def test_a_held_session_cannot_become_a_tombstone_and_holds_are_never_negative()
 
 
 def test_events_are_append_only() -> None:
-    from django.db import DatabaseError
-
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO sessions_unified_sessionevent "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,9 +13,13 @@ from funnel.exceptions import (
     OfferClosedError,
     UnknownOfferError,
 )
+from funnel.payments.gateway import get_gateway
 from funnel.payments.models import ChargeAttempt
+from funnel.payments.settling import settle
 from sessions_unified import get_manager
+from sessions_unified.clock import get_clock
 from sessions_unified.models import SessionEvent, UnifiedSession
+from sessions_unified.tiers import get_tiers
 from tests.charges import (
     State,
     answer,
@@ -28,13 +33,14 @@ from tests.charges import (
     start,
     states,
 )
+from tests.managing import cleaner
 
 if TYPE_CHECKING:
     from tests.gateways import ScriptedGateway
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gateway")]
 
-SERUM, BUNDLE = "upsell-1-serum", "upsell-1-bundle"
+SERUM, BUNDLE, SMALL = "upsell-1-serum", "upsell-1-bundle", "upsell-1-serum-small"
 CLUB, LAMP = "upsell-2-subscription", "upsell-2-lamp"
 
 
@@ -71,12 +77,14 @@ def test_declining_all_offers_of_a_step_leads_on() -> None:
     session_id = paid()
 
     first = answer(session_id, SERUM, "decline")
-    here = position(session_id)
     second = answer(session_id, BUNDLE, "decline")
+    here = position(session_id)
+    third = answer(session_id, SMALL, "decline")
 
-    assert data(first)["next"]["offers"] == [BUNDLE]
+    assert data(first)["next"]["offers"] == [BUNDLE, SMALL]
+    assert data(second)["next"]["offers"] == [SMALL]
     assert (here, position(session_id)) == ("processing/upsell-1", "processing/upsell-2")
-    assert data(second)["next"]["offers"] == [CLUB, LAMP]
+    assert data(third)["next"]["offers"] == [CLUB, LAMP]
     assert len(charges(session_id)) == 1
     audit(session_id)
 
@@ -124,8 +132,8 @@ def test_an_offer_of_a_later_step_is_closed(decision: str) -> None:
 
 def test_an_offer_of_a_passed_step_cannot_be_accepted_and_declining_it_changes_nothing() -> None:
     session_id = paid()
-    answer(session_id, SERUM, "decline")
-    answer(session_id, BUNDLE, "decline")
+    for offer in (SERUM, BUNDLE, SMALL):
+        answer(session_id, offer, "decline")
     before = session_of(session_id)
 
     with pytest.raises(OfferClosedError):
@@ -175,8 +183,8 @@ def test_a_failed_upsell_stays_as_a_record_and_can_be_tried_again_or_declined(
     assert states(session_id) == [State.SUCCEEDED, *[State.DECLINED] * 3]
     assert position(session_id) == "processing/upsell-1"
     assert session_of(session_id).upsells.accepted == ()
-    answer(session_id, SERUM, "decline")
-    answer(session_id, BUNDLE, "decline")
+    for offer in (SERUM, BUNDLE, SMALL):
+        answer(session_id, offer, "decline")
     assert position(session_id) == "processing/upsell-2"
     audit(session_id)
 
@@ -190,8 +198,8 @@ def test_a_shopper_may_leave_a_step_whose_charge_is_unknown() -> None:
         with pytest.raises(ChargeInFlightError):
             answer(session_id, BUNDLE)
 
-    answer(declining, SERUM, "decline")
-    answer(declining, BUNDLE, "decline")
+    for offer in (SERUM, BUNDLE, SMALL):
+        answer(declining, offer, "decline")
     get_manager().update_session(moving, {"current_step": "upsell-2"})
 
     for session_id in (declining, moving):
@@ -227,6 +235,47 @@ def test_a_shopper_may_finish_while_an_upsell_is_unknown_and_the_receipt_stays_h
 
     assert position(session_id) == "completed/success"
     assert UnifiedSession.objects.get(pk=session_id).holds == 1
+    audit(session_id)
+
+
+def idle(session_id: str) -> None:
+    """Let the session's time be over, as half an hour without a sign of the shopper does."""
+    past = get_clock().now() - timedelta(minutes=1)
+    UnifiedSession.objects.filter(pk=session_id).update(expires_at=past, last_seen_at=None)
+
+
+def test_a_paid_order_that_nobody_goes_on_with_is_finished_by_itself() -> None:
+    session_id = paid()
+    answer(session_id, SERUM, "decline")
+    idle(session_id)
+
+    finished = cleaner(get_tiers()).settle().done
+
+    assert finished == 1
+    assert position(session_id) == "completed/success"
+    assert session_of(session_id).upsells.accepted == ()
+    with pytest.raises(OfferClosedError):
+        answer(session_id, BUNDLE)
+    audit(session_id)
+
+
+def test_an_order_whose_extra_is_in_doubt_is_finished_only_when_it_is_settled() -> None:
+    session_id = paid("tok_approve_upsell_timeout_charged")
+    answer(session_id, SERUM)
+    idle(session_id)
+
+    early = cleaner(get_tiers()).settle().done
+    attempt = attempts(session_id)[-1]
+    receipt = get_gateway().query(attempt.gateway_order_id)
+    assert receipt is not None
+    for _ in range(2):
+        settle(get_manager(), attempt.pk, receipt)
+    idle(session_id)
+    late = cleaner(get_tiers()).settle().done
+
+    assert (early, late) == (0, 1)
+    assert position(session_id) == "completed/success"
+    assert session_of(session_id).upsells.accepted == (SERUM,)
     audit(session_id)
 
 

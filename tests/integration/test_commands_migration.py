@@ -167,7 +167,7 @@ class TestBackfillSessions:
             {"id": "bad", "reason": "id does not have the form ws_<time>_<random>"},
             {"id": "ws_1_b", "reason": "status is missing"},
         ]
-        none = {"conflicting": 0, "conflicts": [], "unreadable": unreadable}
+        none = {"conflicting": 0, "conflicts": [], "masked": [], "unreadable": unreadable}
         assert first == {"read": 4, "imported": 2, "unchanged": 0, **none}
         assert second == {"read": 4, "imported": 0, "unchanged": 2, **none}
 

@@ -13,6 +13,9 @@ import pytest
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
+from funnel.hooks import metrics as hooks
+from funnel.payments import metrics as payments
+from funnel.payments.card_testing import metrics as card_testing
 from sessions_unified import doctor, metrics
 
 if TYPE_CHECKING:
@@ -46,7 +49,8 @@ EXPRESSIONS = list(expressions())
 def code_metrics() -> dict[str, set[str]]:
     """Return each series' name and its labels."""
     found: dict[str, set[str]] = {}
-    for each in vars(metrics).values():
+    modules = (metrics, payments, card_testing, hooks)
+    for each in (each for module in modules for each in vars(module).values()):
         if isinstance(each, metrics.Measured):
             found[each.name] = set(each.labelnames)
         elif isinstance(each, MetricWrapperBase):
@@ -77,7 +81,7 @@ def test_an_expression_is_whole_and_names_metrics_of_the_code(title: str, expres
 
     for opening, closing in ("()", "{}", "[]"):
         assert words.count(opening) == words.count(closing)
-    named = {word for word in words if word.startswith("sessions_unified_")}
+    named = {word for word in words if word.startswith(("sessions_unified_", "funnel_"))}
     assert named
     assert named <= set(METRICS)
 
@@ -139,9 +143,8 @@ def sections() -> set[str]:
 
 
 def named_by_the_doctor() -> set[str]:
-    source = "\n".join(
-        path.read_text(encoding="utf-8") for path in (ROOT / "sessions_unified/doctor").glob("*.py")
-    )
+    files = [*(ROOT / "sessions_unified/doctor").glob("*.py"), ROOT / "funnel/hooks/doctor.py"]
+    source = "\n".join(path.read_text(encoding="utf-8") for path in files)
     return set(re.findall(r'"([a-z]+(?:-[a-z]+)+)"', source))
 
 

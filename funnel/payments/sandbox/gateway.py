@@ -7,8 +7,9 @@ import time
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-from funnel.payments.gateway import Outcome, PaymentGateway, Receipt, Sale
-from funnel.payments.sandbox.models import SandboxCharge
+from funnel.payments.gateway import Outcome, PaymentGateway, Receipt, Reversal, Sale
+from funnel.payments.sandbox import reversing
+from funnel.payments.sandbox.models import SandboxCharge, SandboxReversal
 
 
 class SandboxTimeoutError(Exception):
@@ -55,10 +56,14 @@ CARDS: Final = {
 
 
 class SandboxGateway(PaymentGateway):
-    """Charges nobody. ``SandboxCharge`` is what it remembers to have charged."""
+    """Charges nobody. ``SandboxCharge`` is what it remembers to have charged.
+
+    It never settles anything, so a charge can be voided as long as nothing of it was refunded.
+    """
 
     name: ClassVar[str] = "sandbox"
     takes_money: ClassVar[bool] = False
+    supports_reversals: ClassVar[bool] = True
     timeout_seconds: ClassVar[float] = 5
     card_template: ClassVar[str] = "storefront/cards/sandbox.html"
 
@@ -88,6 +93,26 @@ class SandboxGateway(PaymentGateway):
         charge = SandboxCharge.objects.filter(order_id=order_id).first()
         return None if charge is None else _receipt(charge)
 
+    def query_transaction(self, transaction_id: str) -> Receipt | None:
+        """Return the charge of a transaction id."""
+        charge = SandboxCharge.objects.filter(transaction_id=transaction_id).first()
+        return None if charge is None else _receipt(charge)
+
+    def reverse(self, reversal: Reversal) -> Receipt:
+        """Give money back, as far as there is some."""
+        return reversing.reverse(reversal, transaction_id=_transaction_id(reversal.order_id))
+
+    def query_reversal(self, reversal: Reversal) -> Receipt | None:
+        """Return the reversal of an order id."""
+        made = SandboxReversal.objects.filter(order_id=reversal.order_id).first()
+        return None if made is None else reversing.receipt_of(made)
+
+    def fingerprint(self, payment_token: str, claimed: str | None) -> str | None:
+        """Return a hash of the test card that a token stands for."""
+        if payment_token not in CARDS:
+            return claimed
+        return hashlib.sha256(f"sandbox card {payment_token}".encode()).hexdigest()[:32]
+
     def card_context(self) -> dict[str, Any]:
         """Return the test cards."""
         return {"cards": CARDS}
@@ -102,11 +127,9 @@ class SandboxGateway(PaymentGateway):
 
     @staticmethod
     def _charge(sale: Sale, token: str) -> Receipt:
-        # A made-up number of ten digits, the same for the same order.
-        digest = hashlib.sha256(sale.order_id.encode()).hexdigest()
         charge = SandboxCharge.objects.create(
             order_id=sale.order_id,
-            transaction_id=str(int(digest[:16], 16))[:12].rjust(12, "1"),
+            transaction_id=_transaction_id(sale.order_id),
             vault_id=_digest(sale.vault_id),
             card=token,
             amount=sale.amount,
@@ -120,12 +143,19 @@ def _digest(vault_id: str) -> str:
     return hashlib.sha256(vault_id.encode()).hexdigest()
 
 
+def _transaction_id(order_id: str) -> str:
+    """Return a made-up number of twelve digits, the same for the same order."""
+    digest = hashlib.sha256(order_id.encode()).hexdigest()
+    return str(int(digest[:16], 16))[:12].rjust(12, "1")
+
+
 def _receipt(charge: SandboxCharge) -> Receipt:
     return Receipt(
-        outcome=Outcome.SUCCEEDED,
+        outcome=Outcome.VOIDED if reversing.is_voided(charge) else Outcome.SUCCEEDED,
         transaction_id=charge.transaction_id,
         amount=charge.amount,
         currency=charge.currency,
         reason="APPROVED",
         response={"code": "100"},
+        order_id=charge.order_id,
     )

@@ -122,6 +122,10 @@ class Command(BaseCommand):
             ((each.id, ", ".join(each.fields)) for each in report.conflicts),
         )
         self.name_each(
+            "Card data (masked in the session; erase it from the legacy store)",
+            ((each.id, ", ".join(each.columns)) for each in report.masked),
+        )
+        self.name_each(
             "Unreadable (left in the legacy store)",
             ((each.id, each.reason) for each in report.unreadable),
         )

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from sessions_unified.exceptions import DatabaseUnavailableError, SessionNotFoundError
+from sessions_unified.exceptions import (
+    DatabaseUnavailableError,
+    SealedValueError,
+    SessionNotFoundError,
+)
 from sessions_unified.inspection import Inspection, inspect_session
 from sessions_unified.tiers import get_tiers
 
@@ -37,7 +41,7 @@ class Command(BaseCommand):
             found = inspect_session(get_tiers(), session_id, shows_pii=show_pii)
         except SessionNotFoundError as exc:
             raise CommandError(f"There never was a session {session_id} here.") from exc
-        except DatabaseUnavailableError as exc:
+        except (DatabaseUnavailableError, SealedValueError) as exc:
             raise CommandError(str(exc)) from exc
         if options["json"]:
             self.stdout.write(_numbers.encode(found.as_json()).decode())

@@ -5,10 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from django.contrib.staticfiles import finders
 from hypothesis import given
 from hypothesis import strategies as st
 
-from funnel.catalog import MAX_ORDER_AMOUNT, OFFERS, PRODUCTS, offers_at, price
+from funnel.catalog import MAX_ORDER_AMOUNT, OFFERS, PRODUCTS, bumps, offers_at, price
 from sessions_unified.exceptions import PricingError
 from sessions_unified.flow import FlowTable, default_moves
 
@@ -20,8 +21,11 @@ lines = st.builds(
 def test_the_demo_sells_what_the_samples_name() -> None:
     assert set(PRODUCTS) == {"SEED-1", "SEED-3", "SOIL", "LAMP", "POT"}
     assert {offer.id: (offer.step, str(offer.price)) for offer in OFFERS.values()} == {
+        "bump-labels": ("checkout", "4.90"),
+        "bump-mister": ("checkout", "7.50"),
         "upsell-1-serum": ("upsell-1", "29.99"),
         "upsell-1-bundle": ("upsell-1", "29.99"),
+        "upsell-1-serum-small": ("upsell-1", "12.99"),
         "upsell-2-subscription": ("upsell-2", "29.99"),
         "upsell-2-lamp": ("upsell-2", "29.99"),
     }
@@ -32,8 +36,43 @@ def test_every_offer_is_made_at_a_step_of_the_flow() -> None:
 
     for step in steps:
         assert all(offer.step == step for offer in offers_at(step))
-    assert sum(len(offers_at(step)) for step in steps) == len(OFFERS)
-    assert offers_at("nowhere") == ()
+    assert sum(len(offers_at(step)) for step in steps) + len(bumps()) == len(OFFERS)
+    assert offers_at("nowhere") == offers_at("checkout") == ()
+
+
+def test_every_product_and_offer_has_a_picture() -> None:
+    for name in (*PRODUCTS, *OFFERS):
+        assert finders.find(f"storefront/products/{name.lower()}.svg"), name
+
+
+def test_a_bump_is_priced_once_beside_a_product_and_marked() -> None:
+    priced = price([{"id": "SOIL", "quantity": 2}, {"id": "bump-labels", "quantity": 1}])
+
+    assert priced.amount == Decimal("29.90")
+    assert priced.lines[1] == {
+        "id": "bump-labels",
+        "name": "Slate Labels",
+        "price": Decimal("4.90"),
+        "quantity": 1,
+        "extra": {"bump": True},
+    }
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field"),
+    [
+        ([("SOIL", 1), ("bump-labels", 2)], "products[1].quantity"),
+        ([("bump-labels", 1), ("SOIL", 1), ("bump-labels", 1)], "products[2].id"),
+        ([("bump-labels", 1)], "products[0].id"),
+        ([("bump-labels", 1), ("bump-mister", 1)], "products[0].id"),
+        ([("SOIL", 1), ("upsell-1-serum", 1)], "products[1].id"),
+    ],
+)
+def test_a_bump_is_not_sold_otherwise(wanted: list[tuple[str, int]], field: str) -> None:
+    with pytest.raises(PricingError) as raised:
+        price([{"id": name, "quantity": number} for name, number in wanted])
+
+    assert raised.value.field == field
 
 
 @given(st.lists(lines, min_size=1, max_size=50))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from funnel.catalog import OFFERS
+from funnel.catalog import OFFERS, bumps
 from funnel.flow import START_AGAIN, is_over, next_for, open_offers, step_after
 from sessions_unified.flow import STATUSES, FlowTable, default_moves
 from tests.sessions import snapshot
@@ -64,13 +64,50 @@ def test_an_offer_is_open_only_at_its_step_unanswered_and_with_none_of_its_step_
         current_step=step,
         upsells={"accepted": accepted, "declined": declined},
     )
-    here = {offer.id for offer in OFFERS.values() if offer.step == step}
+    here = {offer.id for offer in OFFERS.values() if offer.step == step} - bumps().keys()
+    waiting = {offer for offer in here if OFFERS[offer].follows not in {None, *declined}}
     ended = status in {"completed", "expired"} or bool(here & set(accepted))
 
     found = {offer.id for offer in open_offers(session)}
 
-    assert found == (set() if ended else here - set(declined))
+    assert found == (set() if ended else here - set(declined) - waiting)
     assert is_over(session) == (bool(here) and status not in {"completed", "expired"} and not found)
+
+
+def test_a_downsell_opens_when_what_it_follows_is_declined_and_ends_the_step_in_its_turn() -> None:
+    def offers(*declined: str, accepted: tuple[str, ...] = ()) -> tuple[str, ...]:
+        upsells = {"accepted": accepted, "declined": declined}
+        session = snapshot(status="processing", current_step="upsell-1", upsells=upsells)
+        assert is_over(session) == (not open_offers(session))
+        return next_for(session).offers
+
+    small = "upsell-1-serum-small"
+
+    assert offers() == SERUM_AND_BUNDLE
+    assert offers("upsell-1-bundle") == ("upsell-1-serum",)
+    assert offers("upsell-1-serum") == ("upsell-1-bundle", small)
+    assert offers(*SERUM_AND_BUNDLE) == (small,)
+    assert offers(*SERUM_AND_BUNDLE, small) == ()
+    assert offers("upsell-1-serum", accepted=(small,)) == ()
+
+
+def test_at_the_checkout_the_offers_are_the_bumps_that_the_order_lacks() -> None:
+    def offers(*ids: str, **fields: object) -> tuple[str, ...]:
+        products = [{"id": each, "quantity": 1} for each in ids]
+        session = snapshot(
+            **{"status": "pending", "current_step": "checkout", "amount": 25, **fields},
+            products=products,
+        )
+        assert open_offers(session) == ()
+        assert not is_over(session)
+        return next_for(session).offers
+
+    assert offers("SOIL") == ("bump-labels", "bump-mister")
+    assert offers("SOIL", "bump-labels") == ("bump-mister",)
+    assert offers("SOIL", "bump-labels", "bump-mister") == ()
+    assert offers() == offers("bump-labels") == ()
+    assert offers("SOIL", currency="EUR") == offers("SOIL", amount=None) == ()
+    assert offers("SOIL", status="processing", current_step="processing") == ()
 
 
 def test_the_steps_follow_each_other() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import stat
@@ -90,6 +91,21 @@ def test_keys_are_made_once_and_kept_private(tmp_path: Path) -> None:
     assert len(first["SECRET_KEY"]) >= 50
     assert first["SESSION_TOKEN_KEYS"].startswith("demo:")
     assert stat.S_IMODE((tmp_path / "secrets.json").stat().st_mode) == 0o600
+
+
+def test_a_demo_from_before_keeps_the_keys_it_has(tmp_path: Path) -> None:
+    services = Services(database_url="postgresql://d", redis_url="redis://r")
+    old = {"SECRET_KEY": "kept", "SESSION_TOKEN_KEYS": "demo:kept"}
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/secrets.json").write_text(json.dumps(old))
+
+    new = demo.site_variables(tmp_path, services, "http://127.0.0.1:8123")
+    kept = demo.site_variables(tmp_path / "old", services, "http://127.0.0.1:8123")
+
+    # What it has encrypted so far is under SECRET_KEY; another key would not open it.
+    assert "ENCRYPTION_KEYS" not in kept
+    assert kept.items() >= old.items()
+    assert new["ENCRYPTION_KEYS"].startswith("demo:")
 
 
 def test_a_step_says_how_it_went() -> None:

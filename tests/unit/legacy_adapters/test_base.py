@@ -82,6 +82,7 @@ def test_a_report_counts_every_record_once() -> None:
         "imported": 1,
         "unchanged": 1,
         "conflicting": 1,
+        "masked": [],
         "unreadable": [{"id": None, "reason": "id is missing"}],
         "conflicts": [{"id": "c", "fields": ["email"]}],
     }

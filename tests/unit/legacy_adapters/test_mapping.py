@@ -490,3 +490,61 @@ def test_what_is_readable_survives_storage_and_is_stable(fields: dict[str, Any])
     assert [(product.id, product.quantity) for product in again.products] == [
         (product.id, product.quantity) for product in session.products
     ]
+
+
+NUMBER = "4111111111111111"
+SHOWN = "411111******1111"
+
+
+def test_r41_card_data_is_masked_wherever_it_was_typed_and_said() -> None:
+    session = mapped(
+        row(
+            customer_info={"firstName": f"Ana {NUMBER}", "cvv": "739", "address": {"n": [NUMBER]}},
+            products=[{"id": "SOIL", "name": "Soil", "quantity": 1, "note": int(NUMBER)}],
+            upsells_accepted=["serum"],
+            current_step=f"at {NUMBER}",
+            comment="4111 1111 1111 1111 exp 12/27",
+            payment_token=NUMBER,
+        )
+    )
+
+    said = [
+        session.email,
+        session.customer,
+        session.products[0].extra,
+        session.metadata,
+        session.current_step,
+    ]
+    assert NUMBER not in repr(said)
+    assert "739" not in repr(said)
+    assert session.payment_token is None
+    assert session.customer == {
+        "firstName": f"Ana {SHOWN}",
+        "cvv": "[card data removed]",
+        "address": {"n": (SHOWN,)},
+    }
+    assert session.products[0].extra["note"] == SHOWN
+    kept = session.metadata["legacy"]
+    assert kept["columns"]["comment"] == f"{SHOWN} exp 12/27"
+    assert kept["maskedCardData"] == (
+        *("comment", "current_step", "customer_info", "payment_token", "products"),
+    )
+
+
+def test_r41_json_within_text_is_masked_too() -> None:
+    session = mapped(row(customer_info=f'{{"firstName": "Ana", "n": {NUMBER}}}'))
+
+    assert session.customer is not None
+    assert session.customer["n"] == SHOWN
+
+
+def test_a_gateways_references_are_not_touched_whatever_they_look_like() -> None:
+    session = mapped(row(status="completed", vault_id=NUMBER, transaction_id=NUMBER))
+
+    assert (session.vault_id, session.transaction_id) == (NUMBER, NUMBER)
+
+
+def test_r41_why_a_record_is_unreadable_quotes_no_card_number() -> None:
+    with pytest.raises(UnreadableRecordError) as raised:
+        mapped(row(status=NUMBER))
+    assert NUMBER not in str(raised.value)

@@ -25,12 +25,13 @@ def ids(messages: list[CheckMessage]) -> list[str | None]:
 
 
 def found(**settings: Any) -> list[str | None]:
-    good = {"TOKEN_KEYS": {"k": GOOD_KEY}} | settings
+    good = {"TOKEN_KEYS": {"k": GOOD_KEY}, "ENCRYPTION_KEYS": {"e": GOOD_KEY}} | settings
     with override_settings(SESSIONS_UNIFIED=good):
         return ids(
             [
                 *checks.check_settings(),
                 *checks.check_token_keys(),
+                *checks.check_encryption_keys(),
                 *checks.check_production(),
             ]
         )
@@ -68,6 +69,25 @@ def test_e005_a_bad_token_key(key: str) -> None:
 
 def test_e006_w001_no_token_key_anywhere_and_no_fallback() -> None:
     assert found(TOKEN_KEYS={}) == ["sessions_unified.W001", "sessions_unified.E006"]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"k": GOOD_KEY, "old": "short"},
+        {"k": ""},
+        {"a:b": GOOD_KEY},
+        {"": GOOD_KEY},
+        {"k" * 33: GOOD_KEY},
+        {"a,b": GOOD_KEY},
+    ],
+)
+def test_e008_a_bad_encryption_key(keys: dict[str, str]) -> None:
+    assert found(ENCRYPTION_KEYS=keys) == ["sessions_unified.E008"]
+
+
+def test_w003_no_encryption_key_in_production() -> None:
+    assert found(ENCRYPTION_KEYS={}) == ["sessions_unified.W003"]
 
 
 def test_w002_a_plain_cookie() -> None:

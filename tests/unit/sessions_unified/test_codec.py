@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -13,6 +15,9 @@ from sessions_unified.tiers import codec
 from sessions_unified.tiers.base import Copy
 from tests.sessions import snapshot
 
+if TYPE_CHECKING:
+    from pytest_django.fixtures import SettingsWrapper
+
 AT = datetime(2026, 1, 1, 12, 30, 15, 123456, tzinfo=UTC)
 RICH = snapshot(
     id="ws_1_a",
@@ -21,7 +26,8 @@ RICH = snapshot(
     customer={"firstName": "Zoë", "address": {"lines": ["1 High St", None]}},
     products=[{"id": "SOIL", "quantity": 2, "name": "Soil", "price": "12.50"}],
     amount="25.00",
-    vault_id="v1",
+    vault_id="v-canary",
+    payment_token="tok-canary",
     transaction_id="t1",
     upsells={"accepted": ["a"], "declined": ["b"], "details": {"a": {"amount": 1.5}}},
     metadata={"utm": ["x", {"y": True}], "big": 2**40},
@@ -47,10 +53,28 @@ def test_the_header_says_kind_version_time_and_format_in_digits() -> None:
 
 def test_it_is_smaller_than_the_fields_with_their_names() -> None:
     # Format 1 did not seal the vault id; so that names are compared, not encryption.
-    unsealed = msgspec.structs.replace(RICH, vault_id=None)
+    unsealed = msgspec.structs.replace(RICH, vault_id=None, payment_token=None)
+    by_name = b"C" + b"0" * 33 + msgspec.msgpack.encode(unsealed)
+
     value = codec.encode(Copy(unsealed, AT)) or b""
 
-    assert len(value) + len(RICH.vault_id or "") < 0.8 * len(WRITTEN_BY_FORMAT_1)
+    assert len(value) < 0.8 * len(by_name)
+
+
+def test_what_opens_a_card_is_sealed() -> None:
+    value = codec.encode(Copy(RICH, AT)) or b""
+
+    assert value.count(b"sealed:") == 2
+    assert b"canary" not in value
+
+
+def test_a_copy_whose_key_is_missing_is_a_miss(settings: SettingsWrapper) -> None:
+    value = codec.encode(Copy(RICH, AT))
+    keys = {"another": base64.urlsafe_b64encode(b"k" * 32).decode()}
+
+    settings.SESSIONS_UNIFIED = settings.SESSIONS_UNIFIED | {"ENCRYPTION_KEYS": keys}
+
+    assert codec.decode(value) is None
 
 
 def test_the_format_before_is_still_read() -> None:

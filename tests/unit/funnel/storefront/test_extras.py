@@ -11,7 +11,9 @@ import pytest
 from funnel.catalog import OFFERS
 from funnel.payments.models import ChargeAttempt
 from funnel.payments.sandbox.models import SandboxCharge
+from funnel.storefront import extras
 from sessions_unified.clock import get_clock
+from sessions_unified.exceptions import DatabaseUnavailableError
 from sessions_unified.models import UnifiedSession
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def test_each_offer_says_what_it_costs(browser: Shopper) -> None:
 def test_each_offer_has_a_key_of_its_own(browser: Shopper) -> None:
     context = browser.get("/upsell-1").context
 
-    assert len({card.key for card in context["cards"]} | {context["key"]}) == 3
+    assert len({card.key for card in context["offers"]} | {context["key"]}) == 3
 
 
 def test_accepting_charges_once_and_goes_on(browser: Shopper) -> None:
@@ -80,13 +82,37 @@ def test_no_thanks_declines_all_of_the_step_and_nothing_of_the_next(browser: Sho
     places = [browser.post("/upsell-1", sent)["Location"] for _ in range(2)]
 
     row = UnifiedSession.objects.get(pk=browser.session_id)
-    assert places == ["/upsell-2", "/upsell-2"]
+    assert places == ["/upsell-1", "/upsell-1"]
     assert row.upsells["declined"] == ["upsell-1-serum", "upsell-1-bundle"]
+
+
+def test_a_downsell_follows_and_is_declined_only_where_it_was_shown(browser: Shopper) -> None:
+    browser.answer("/upsell-1", "decline")
+    page = browser.get("/upsell-1")
+    sent = {"key": "k", "order": page.context["fingerprint"], "decision": "decline"}
+
+    places = [browser.post("/upsell-1", sent)["Location"] for _ in range(2)]
+
+    row = UnifiedSession.objects.get(pk=browser.session_id)
+    assert "Something smaller, perhaps?" in page.content.decode()
+    assert [card.offer.id for card in page.context["offers"]] == ["upsell-1-serum-small"]
+    assert places == ["/upsell-2", "/upsell-2"]
+    assert row.upsells["declined"] == ["upsell-1-serum", "upsell-1-bundle", "upsell-1-serum-small"]
+
+
+def test_a_downsell_is_charged_at_its_own_price(browser: Shopper) -> None:
+    browser.answer("/upsell-1", "decline")
+
+    answer = browser.answer("/upsell-1", "accept", "upsell-1-serum-small")
+
+    assert answer["Location"] == "/upsell-2"
+    assert [str(charge.amount) for charge in SandboxCharge.objects.all()] == ["12.9900"]
 
 
 def test_a_failed_but_paid_session_goes_on(shopper: MakeShopper) -> None:
     browser = shopper(**PAID, status="failed", current_step="upsell-1")
 
+    assert browser.answer("/upsell-1", "decline")["Location"] == "/upsell-1"
     assert browser.answer("/upsell-1", "decline")["Location"] == "/upsell-2"
     assert browser.answer("/upsell-2", "accept", "upsell-2-lamp")["Location"] == "/success"
 
@@ -112,6 +138,7 @@ def test_a_broken_answer_shows_the_offers_again(browser: Shopper, changes: dict[
 
 
 def test_a_long_key_declines_all_the_same(browser: Shopper) -> None:
+    browser.answer("/upsell-1", "decline", key="k" * 255)
     answer = browser.answer("/upsell-1", "decline", key="k" * 255)
 
     assert answer["Location"] == "/upsell-2"
@@ -122,11 +149,14 @@ def test_a_declined_charge_shows_the_offers_again(shopper: MakeShopper) -> None:
     browser.pay("tok_approve_upsell_decline")
 
     answer = browser.answer("/upsell-1", "accept", "upsell-1-serum")
-    page = answer.content.decode()
+    page = browser.get("/upsell-1").content.decode()
 
-    assert answer.status_code == 402
+    assert (answer.status_code, answer["Location"]) == (303, "/upsell-1")
     assert "Root Serum could not be charged: the card was declined." in page
-    assert "Add Root Serum" in page
+    assert "Try again with the same card" in page
+    assert "Use another card" in page
+    assert "Add Seedling Bundle" in page
+    assert browser.answer("/upsell-1", "decline")["Location"] == "/upsell-1"
     assert browser.answer("/upsell-1", "decline")["Location"] == "/upsell-2"
 
 
@@ -140,7 +170,10 @@ def test_an_open_charge_is_waited_for(
     browser = shopper()
     browser.pay("tok_approve_upsell_timeout_charged")
     browser.answer("/upsell-1", "accept", "upsell-1-serum")
-    ChargeAttempt.objects.filter(purpose="upsell:upsell-1-serum").update(state=state)
+    since = get_clock().now() if state == State.NEEDS_REVIEW else None
+    ChargeAttempt.objects.filter(purpose="upsell:upsell-1-serum").update(
+        state=state, review_since=since
+    )
 
     answer = browser.get("/upsell-1")
     page = answer.content.decode()
@@ -181,6 +214,125 @@ def test_a_card_that_the_books_lack_is_said(browser: Shopper) -> None:
     ChargeAttempt.objects.filter(session_id=browser.session_id).update(vault_id=None)
 
     answer = browser.answer("/upsell-1", "accept", "upsell-1-serum")
+    page = answer.content.decode()
 
     assert answer.status_code == 409
-    assert "There is no stored card for this order" in answer.content.decode()
+    assert "There is no stored card for this order" in page
+    assert "Use another card" in page
+    assert "Try again with the same card" not in page
+
+
+ANOTHER = {"card": "another", "payment_token": "tok_approve"}
+
+
+@pytest.fixture
+def refused(shopper: MakeShopper) -> Shopper:
+    """Return a shopper whose card paid the order and was declined for an extra."""
+    browser = shopper()
+    browser.pay("tok_approve_upsell_decline")
+    browser.answer("/upsell-1", "accept", "upsell-1-serum")
+    return browser
+
+
+def test_a_refused_extra_is_paid_with_another_card_and_so_are_those_after_it(
+    refused: Shopper,
+) -> None:
+    first = refused.answer("/upsell-1", "accept", "upsell-1-serum", **ANOTHER)
+    second = refused.answer("/upsell-2", "accept", "upsell-2-lamp")
+
+    charges = SandboxCharge.objects.order_by("pk")
+    assert (first["Location"], second["Location"]) == ("/upsell-2", "/success")
+    assert [each.card for each in charges] == ["tok_approve_upsell_decline", *["tok_approve"] * 2]
+    assert charges[0].vault_id != charges[1].vault_id == charges[2].vault_id
+
+
+def test_a_refusal_is_still_said_when_the_page_is_opened_again(refused: Shopper) -> None:
+    page = refused.get("/upsell-1")
+
+    assert page.status_code == 200
+    assert "Root Serum could not be charged: the card was declined." in page.content.decode()
+    assert page.context["retry"].offer.id == "upsell-1-serum"
+    assert [card.offer.id for card in page.context["offers"]] == ["upsell-1-bundle"]
+
+
+def test_a_refused_extra_tried_again_with_the_same_card_is_refused_again(
+    refused: Shopper,
+) -> None:
+    answer = refused.answer("/upsell-1", "accept", "upsell-1-serum")
+
+    assert answer["Location"] == "/upsell-1"
+    assert "Try again with the same card" in refused.get("/upsell-1").content.decode()
+    assert ChargeAttempt.objects.filter(state=State.DECLINED).count() == 2
+
+
+def test_another_card_that_is_refused_too_leaves_the_first_as_a_way(refused: Shopper) -> None:
+    declined = ANOTHER | {"payment_token": "tok_decline"}
+
+    answer = refused.answer("/upsell-1", "accept", "upsell-1-serum", **declined)
+    page = refused.get("/upsell-1").content.decode()
+
+    assert answer["Location"] == "/upsell-1"
+    assert "Try the card you paid with before" in page
+    assert SandboxCharge.objects.count() == 1
+
+
+def test_each_way_to_try_again_has_a_key_of_its_own(refused: Shopper) -> None:
+    context = refused.get("/upsell-1").context
+    retry = context["retry"]
+
+    keys = {retry.stored_key, retry.other_key, context["key"], context["offers"][0].key}
+
+    assert len(keys) == 4
+
+
+@pytest.mark.parametrize("token", ["", "t" * 256])
+def test_a_card_form_without_a_usable_token_charges_no_card_at_all(
+    browser: Shopper, token: str
+) -> None:
+    sent = {"card": "another", "payment_token": token}
+
+    answer = browser.answer("/upsell-1", "accept", "upsell-1-serum", **sent)
+
+    assert answer.status_code == 422
+    assert "Choose a card to pay with." in answer.content.decode()
+    assert ChargeAttempt.objects.filter(step="upsell-1").count() == 0
+
+
+def test_a_refused_extra_that_is_let_go_is_not_asked_for_again(refused: Shopper) -> None:
+    refused.answer("/upsell-1", "decline")
+
+    page = refused.get("/upsell-1")
+
+    assert page.context["retry"] is None
+    assert "could not be charged" not in page.content.decode()
+
+
+def test_who_leaves_an_extra_in_doubt_is_offered_nothing_in_its_place(
+    shopper: MakeShopper,
+) -> None:
+    browser = shopper()
+    browser.pay("tok_approve_upsell_timeout_charged")
+    browser.answer("/upsell-1", "accept", "upsell-1-serum")
+
+    answer = browser.answer("/upsell-1", "decline")
+
+    row = UnifiedSession.objects.get(pk=browser.session_id)
+    assert answer["Location"] == "/upsell-2"
+    assert "upsell-1-serum-small" not in row.upsells["declined"]
+
+
+def test_an_answer_that_met_no_database_is_sent_again_under_its_key(
+    browser: Shopper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise DatabaseUnavailableError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(extras, "process_upsell", fail)
+        answer = browser.answer("/upsell-1", "accept", "upsell-1-serum", key="kept")
+    page = answer.content.decode()
+
+    assert answer.status_code == 503
+    assert '<input type="hidden" name="key" value="kept"' in page
+    assert '<input type="hidden" name="offer" value="upsell-1-serum"' in page
+    assert page.count("csrfmiddlewaretoken") <= 1

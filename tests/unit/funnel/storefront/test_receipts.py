@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from funnel.payments.models import ChargeAttempt
+from funnel.payments.refunds.models import Refund
+from sessions_unified import get_manager
+from sessions_unified.clock import get_clock
 from sessions_unified.snapshot import FrozenDict, Upsells
 
 if TYPE_CHECKING:
@@ -93,3 +97,64 @@ def test_what_is_not_known_to_be_paid_is_not_called_charged(shopper: MakeShopper
 
     assert "Total charged" in paid
     assert "Total charged" not in unpaid
+
+
+def given_back(session_id: str, purpose: str, amount: str, **changes: object) -> None:
+    attempt = ChargeAttempt.objects.filter(session_id=session_id, purpose=purpose).latest("pk")
+    now = get_clock().now()
+    given = {"state": "succeeded", "settled_at": now} | changes
+    Refund.objects.create(
+        attempt=attempt,
+        kind="refund",
+        amount=Decimal(amount),
+        gateway_order_id=f"fr-{Refund.objects.count()}",
+        lease_until=now,
+        created_at=now,
+        **given,
+    )
+
+
+def test_a_receipt_says_what_was_given_back(shopper: MakeShopper) -> None:
+    browser = shopper()
+    browser.pay()
+    browser.answer("/upsell-1", "accept", "upsell-1-serum")
+    browser.answer("/upsell-2", "decline")
+    given_back(browser.session_id, "checkout", "5")
+    given_back(browser.session_id, "upsell:upsell-1-serum", "29.99")
+    given_back(browser.session_id, "checkout", "1", state="unknown", settled_at=None)
+
+    answer = browser.get("/success")
+
+    receipt = answer.context["receipt"]
+    assert [(each.name, each.amount) for each in receipt.given_back] == [
+        ("Your order", "5.00 USD"),
+        ("Root Serum", "29.99 USD"),
+    ]
+    assert (receipt.total, receipt.total_after) == ("54.99 USD", "20.00 USD")
+    assert "Total after refunds" in answer.content.decode()
+    assert receipt.surplus_given_back is None
+
+
+def test_a_second_charge_that_was_given_back_is_in_no_total(shopper: MakeShopper) -> None:
+    browser = shopper()
+    browser.pay()
+    get_manager().expire_session(browser.session_id)  # paid, so it is completed
+    order = ChargeAttempt.objects.get(session_id=browser.session_id)
+    order.pk, order.gateway_order_id = None, "second"
+    order.transaction_id, order.state = "second", "refunded"
+    order.save()
+    given_back(browser.session_id, "checkout", "25")
+
+    answer = browser.get("/success")
+
+    receipt = answer.context["receipt"]
+    assert receipt.given_back == ()
+    assert (receipt.total, receipt.total_after) == ("25.00 USD", None)
+    assert "charged 25.00 USD too much" in answer.content.decode()
+
+
+def test_a_receipt_without_refunds_says_nothing_of_them(shopper: MakeShopper) -> None:
+    page = shopper(**DONE).get("/success").content.decode()
+
+    assert "given back" not in page
+    assert "after refunds" not in page

@@ -57,6 +57,17 @@ PAID = {"transaction_id": "3029929089", "vault_id": "117041394"}
                 "current_step": "upsell-1",
                 "upsells": Upsells(declined=("upsell-1-serum", "upsell-1-bundle")),
             },
+            "/upsell-1",  # the old shop had no downsell
+        ),
+        (
+            PAID
+            | {
+                "status": "failed",
+                "current_step": "upsell-1",
+                "upsells": Upsells(
+                    declined=("upsell-1-serum", "upsell-1-bundle", "upsell-1-serum-small")
+                ),
+            },
             "/upsell-2",
         ),
         (

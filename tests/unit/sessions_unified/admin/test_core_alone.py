@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from django.db import connection
 
+from sessions_unified.conf import get_conf
 from tests.unit.sessions_unified.admin.conftest import make
 
 if TYPE_CHECKING:
@@ -21,9 +22,10 @@ import sys, types, django
 from django.conf import settings
 from django.urls import path
 
-host, port, name, user, password, user_id, url = sys.argv[1:]
+host, port, name, user, password, user_id, url, kid, key = sys.argv[1:]
 settings.configure(
     SECRET_KEY="x" * 50,
+    SESSIONS_UNIFIED={"ENCRYPTION_KEYS": {kid: key}},
     ALLOWED_HOSTS=["testserver"],
     ROOT_URLCONF="project_urls",
     INSTALLED_APPS=["django.contrib.admin", "django.contrib.auth", "sessions_unified",
@@ -70,6 +72,7 @@ def test_it_needs_no_neighbour(root: Client) -> None:
         *(str(database["HOST"] or place.hostname or ""), str(database["PORT"] or "")),
         *(database["NAME"], database["USER"], database["PASSWORD"]),
         *(root.session["_auth_user_id"], page_url(session.id)),
+        *next(iter(get_conf().ENCRYPTION_KEYS.items())),
     ]
 
     ran = subprocess.run(

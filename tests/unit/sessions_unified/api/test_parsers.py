@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rest_framework.exceptions import APIException, ParseError, ValidationError
 
 from sessions_unified.api.parsers import MAX_BODY_BYTES, BodyTooLargeError, StrictJSONParser
+from sessions_unified.card_data import find_card_data
 
 
 def parse(raw: bytes) -> dict[str, Any]:
@@ -38,7 +39,12 @@ plain_json = st.recursive(
 )
 
 
-@given(st.dictionaries(st.text("abcé"), plain_json, max_size=4))
+@given(
+    # One long number in ten may be a card's, which is refused.
+    st.dictionaries(st.text("abcé"), plain_json, max_size=4).filter(
+        lambda value: find_card_data(value) is None
+    )
+)
 def test_a_plain_object_is_read_as_it_is(value: dict[str, Any]) -> None:
     assert parse(json.dumps(value).encode()) == value
     assert parse(json.dumps(value, ensure_ascii=False).encode()) == value

@@ -1,0 +1,49 @@
+"""``ask_gateway``: settle what the gateways know of charges whose outcome is open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import BaseCommand
+
+from funnel.payments.recovery import sweeping
+from funnel.payments.webhooks import handling
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from funnel.payments.models import ChargeAttempt
+
+
+class Command(BaseCommand):
+    """What the task ``funnel.ask_gateway`` does, now and in words."""
+
+    help = (
+        "Ask the gateways for the charges that are due and whose outcome is unknown, settle what "
+        "they say, and act on stored webhooks. Nothing is charged, voided or refunded."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options."""
+        parser.add_argument(
+            "--seconds",
+            type=float,
+            default=sweeping.RUN_SECONDS,
+            help="stop asking after so many seconds (default: %(default)s)",
+        )
+
+    def handle(self, *_: Any, seconds: float, **__: Any) -> None:
+        """Sweep once; say what became of each charge, and how many there were."""
+        results = sweeping.sweep(seconds=seconds, tell=self._tell)
+        events = handling.handle_left()
+        if not results and not events:
+            self.stdout.write("Nothing is due.")
+            return
+        parts = [f"{number} {result}" for result, number in sorted(results.items())]
+        if events:
+            parts.append(f"{events} stored events handled")
+        self.stdout.write(self.style.SUCCESS(", ".join(parts) + "."))
+
+    def _tell(self, attempt: ChargeAttempt, result: str) -> None:
+        attempt.refresh_from_db(fields=["state"])
+        self.stdout.write(f"{attempt.gateway_order_id} ({attempt}): {result}")
