@@ -54,6 +54,11 @@ class HookDelivery(models.Model):
                 name="funnel_hook_due",
                 condition=models.Q(state="pending"),
             ),
+            models.Index(
+                "created_at",
+                name="funnel_hook_failed",
+                condition=models.Q(state="failed"),
+            ),
             models.Index(fields=["target", "session_id", "seq"], name="funnel_hook_order"),
         ]
 

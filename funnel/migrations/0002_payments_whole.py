@@ -409,6 +409,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="hookdelivery",
             index=models.Index(
+                models.F("created_at"),
+                condition=models.Q(("state", "failed")),
+                name="funnel_hook_failed",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="hookdelivery",
+            index=models.Index(
                 models.F("next_try_at"),
                 condition=models.Q(("state", "pending")),
                 name="funnel_hook_due",
