@@ -54,6 +54,7 @@ _STATUSES = {
     errors.OfferClosedError: 409,
     errors.UnknownOfferError: 400,
     errors.ResolutionRefusedError: 409,
+    errors.RefundRefusedError: 409,
     errors.TooManyDeclinesError: 429,
 }
 

@@ -15,7 +15,7 @@ from funnel.payments.gateway import Outcome, Receipt
 from funnel.payments.nmi import codes
 from funnel.payments.nmi.elements import parse
 from funnel.payments.nmi.exceptions import NmiAnswerError, NmiQueryError
-from funnel.payments.nmi.sanitising import clean
+from funnel.payments.nmi.sanitising import clean, identifier
 from funnel.payments.nmi.wire import REFUND, SALE, TRANSACTION_ID, VOID
 from sessions_unified.money import quantize
 
@@ -166,7 +166,7 @@ def _receipt(record: Record, kind: str) -> Receipt:
         currency=record.currency if amount is not None else None,
         reason=f"{clean(record.condition)}: {text} ({code})",
         response=_response(record) | {"response_code": code, "responsetext": text},
-        order_id=clean(record.order_id) or None,
+        order_id=identifier(record.order_id) or None,
     )
 
 

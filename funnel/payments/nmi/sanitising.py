@@ -17,6 +17,16 @@ _LONG_NUMBER: Final = re.compile(r"\d(?:[ .\-_/]{0,2}\d){11,}")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\ud800-\udfff]+")
 
 
+# What orders and transactions are called. Masked like other texts, one in twenty of our own order
+# ids would be: their hexadecimal has runs of twelve digits.
+_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
+
+
+def identifier(text: str) -> str:
+    """Return what an order or a transaction is called, exactly; cleaned if it is no such name."""
+    return text if _IDENTIFIER.fullmatch(text) else clean(text)
+
+
 def clean(text: str, hidden: Iterable[str] = ()) -> str:
     """Return what may be kept of a text; ``hidden`` are secrets that it must not repeat."""
     text = _UNPRINTABLE.sub(" ", text)

@@ -174,8 +174,16 @@ def classify(
         transaction_id=named if TRANSACTION_ID.fullmatch(named) else None,
         reason=_reason(outcome, status_code, fields, hidden),
         response={name: clean(fields[name], hidden) for name in _KEPT if name in fields},
-        order_id=clean(fields.get("orderid", ""), hidden) or None,
+        order_id=_order_of(fields, order_id, hidden),
     )
+
+
+def _order_of(
+    fields: Mapping[str, str], order_id: str | None, hidden: Collection[str]
+) -> str | None:
+    """Return what the answer calls the order: ours exactly, another one cleaned."""
+    said = fields.get("orderid", "")
+    return (said if said == order_id else clean(said, hidden)) or None
 
 
 def _parse(body: bytes) -> dict[str, str] | None:

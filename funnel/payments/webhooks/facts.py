@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from funnel.payments.nmi.sanitising import clean
+from funnel.payments.nmi.sanitising import clean, identifier
 
 _LONGEST: Final = {"event_id": 100, "event_type": 64, "order_id": 100, "transaction_id": 100}
 _AMOUNT: Final = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,4})?")
@@ -90,7 +90,10 @@ def _facts(details: dict[str, Any]) -> dict[str, str]:
     if isinstance(action, dict):
         found |= {name: _text(action.get(given)) for given, name in _KEPT_OF_ACTION.items()}
         found["currency"] = found["currency"] or _text(action.get("currency"))
-    return {name: clean(text) for name, text in found.items() if text}
+    kept = {name: clean(text) for name, text in found.items() if text}
+    if original := found["originalTransactionId"]:
+        kept["originalTransactionId"] = identifier(original)
+    return kept
 
 
 def _text(value: object) -> str:

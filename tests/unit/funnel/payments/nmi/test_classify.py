@@ -234,6 +234,12 @@ def test_a_decline_names_its_transaction_and_order() -> None:
     assert receipt.reason == "DECLINE (200)"
 
 
+def test_our_order_is_called_as_we_called_it() -> None:
+    name = "fs-25f844990644286d827accf9"
+
+    assert classify(200, answer(orderid=name), order_id=name).order_id == name
+
+
 def test_only_what_may_be_shown_is_kept() -> None:
     body = answer(
         customer_vault_id="v-canary-1",

@@ -183,6 +183,18 @@ def test_what_is_said_twice_is_not_said(name: str) -> None:
     assert of_order(twice).outcome is U
 
 
+def test_an_order_whose_name_has_many_digits_is_found_by_it() -> None:
+    name = "fs-25f844990644286d827accf9"
+    record = document(transaction(order_id=name))
+
+    by_order = query.receipt_of_order(query.read(200, record), name)
+    by_transaction = query.receipt_of_transaction(query.read(200, record), "2577715564")
+
+    assert by_order is not None
+    assert by_transaction is not None
+    assert by_order.order_id == by_transaction.order_id == name
+
+
 @pytest.mark.parametrize("order_id", ["fs-2", "", "FS-1"])
 def test_a_record_of_another_order_says_nothing(order_id: str) -> None:
     receipt = of_order(transaction(order_id=order_id))

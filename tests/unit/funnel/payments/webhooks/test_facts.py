@@ -55,6 +55,19 @@ def test_only_what_is_used_is_kept() -> None:
     assert (amount_of(event.facts), currency_of(event.facts)) == (Decimal(25), "USD")
 
 
+def test_what_orders_and_transactions_are_called_is_kept_exactly() -> None:
+    names = {
+        "transaction_id": "123456789012345",
+        "order_id": "fs-25f844990644286d827accf9",
+        "original_transaction_id": "123456789012399",
+    }
+
+    event = read(changed(event_body=EVENT["event_body"] | names))
+
+    assert (event.transaction_id, event.order_id) == (names["transaction_id"], names["order_id"])
+    assert event.facts["originalTransactionId"] == names["original_transaction_id"]
+
+
 @pytest.mark.parametrize(
     "body",
     [
