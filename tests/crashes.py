@@ -200,7 +200,8 @@ class Rig:
         """Repeat the request: what was answered definitely is answered again, byte for byte."""
         again = buyer.insist("the-key")
         if answer is not None and answer.status in {200, 402}:
-            assert (again.status, again.body) == (answer.status, answer.body)
+            assert again.status == answer.status
+            assert again.body == answer.body, (again.body, answer.body)
 
     def _pay_after_all(self, buyer: Buyer) -> None:
         """What was refused can be paid: nothing of the crash stands in the way."""

@@ -24,7 +24,6 @@ from funnel.payments import idempotency, replies
 from funnel.payments.card_testing.guarding import guard
 from funnel.payments.card_testing.subjects import subjects_of
 from funnel.payments.gateway import Outcome, Receipt, Sale, get_gateway
-from funnel.payments.idempotency import Reply
 from funnel.payments.lines import Line, described, from_json, total
 from funnel.payments.models import ChargeAttempt
 from funnel.payments.payer import NOBODY
@@ -35,6 +34,7 @@ from sessions_unified.exceptions import DatabaseUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from funnel.payments.idempotency import Reply
     from funnel.payments.payer import Payer
     from sessions_unified.locking import LockedSession
     from sessions_unified.manager import UnifiedSessionManager
@@ -68,8 +68,8 @@ def replay(locked: LockedSession, operation: Operation) -> Reply | None:
     record = idempotency.find(operation.session_id, operation.key, operation.digest)
     if record is None:
         return None
-    if record.answer is not None and record.status is not None:
-        return Reply(status=record.status, body=record.answer.encode())
+    if (answer := idempotency.reply_of(record)) is not None:
+        return answer
     attempt = record.attempt
     if attempt is None or attempt.state == State.CLAIMED:
         raise ChargeInFlightError

@@ -115,3 +115,16 @@ def answer(attempt: ChargeAttempt, reply: Reply | None) -> None:
         status=None if reply is None else reply.status,
         answer=None if reply is None else reply.body.decode(),
     )
+
+
+def stored_answer(attempt: ChargeAttempt) -> Reply | None:
+    """Return the definite answer of the keys bound to an attempt; None: there is none yet."""
+    record = IdempotencyRecord.objects.filter(attempt=attempt, answer__isnull=False).first()
+    return None if record is None else reply_of(record)
+
+
+def reply_of(record: IdempotencyRecord) -> Reply | None:
+    """Return the definite answer of a record; None: it has none yet."""
+    if record.answer is None or record.status is None:
+        return None
+    return Reply(status=record.status, body=record.answer.encode())

@@ -92,7 +92,8 @@ def _settle(
         if state != attempt.state:
             _move(locked, attempt, state, receipt)
         _count_question(attempt, receipt, source)
-        return replies.of_settled(locked.session, attempt)
+        # Another has settled it first: the answer is the one that a repetition gets.
+        return idempotency.stored_answer(attempt) or replies.of_settled(locked.session, attempt)
 
 
 def _move(locked: LockedSession, attempt: ChargeAttempt, state: str, receipt: Receipt) -> None:

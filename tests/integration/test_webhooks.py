@@ -23,7 +23,18 @@ from funnel.payments.webhooks.models import GatewayEvent
 from sessions_unified import get_manager
 from sessions_unified.clock import get_clock
 from sessions_unified.models import SessionEvent, UnifiedSession
-from tests.charges import State, answers, attempts, pay, position, session_of, start, states
+from tests.charges import (
+    State,
+    answer,
+    answers,
+    attempts,
+    paid,
+    pay,
+    position,
+    session_of,
+    start,
+    states,
+)
 from tests.gateways import ScriptedGateway
 from tests.sweeps import make_due
 
@@ -237,6 +248,23 @@ def test_a_webhook_that_beats_the_browser(gateway: type[NmiLike]) -> None:
     assert answers(session_id) == {"k": 200}
     assert SessionEvent.objects.filter(session_id=session_id, kind="charge_succeeded").count() == 1
     assert len(gateway.calls) == SandboxCharge.objects.count() == 1
+
+
+def test_whoever_is_beaten_answers_as_every_repetition_does(gateway: type[NmiLike]) -> None:
+    session_id = paid()
+    attempts_before = set(attempts(session_id))
+
+    def tell(receipt: Any) -> Any:
+        (attempt,) = set(attempts(session_id)) - attempts_before
+        send(event_of(attempt, "sale.success"))
+        return receipt
+
+    gateway.change = tell
+
+    first = answer(session_id, "upsell-1-serum", key="k")
+    again = answer(session_id, "upsell-1-serum", key="k")
+
+    assert (first.status, first.body) == (again.status, again.body) == (200, first.body)
 
 
 def test_a_webhook_of_a_charge_whose_answer_says_declined_is_believed(
