@@ -380,7 +380,8 @@ class World:
             call.keeps()
 
     def _write(self, process: Process, session_id: str) -> None:
-        email = f"{self.random.random()}@example.org"
+        # Nine digits: more of them could be a card's number, which is refused.
+        email = f"{self.random.random():.9f}@example.org"
         with self._call(process, session_id) as call:
             call.answered(self._manager(process).update_session(session_id, {"email": email}))
             call.keeps()
