@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from pytest_django.fixtures import SettingsWrapper
 
+    from funnel.payments.gateway import Reversal
+
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_flush")]
 
 SERUM = "upsell-1-serum"
@@ -438,6 +440,35 @@ def test_a_question_is_put_off_before_it_is_asked(
 
     assert ask_due(now) == 1
     assert nested == [0]
+
+
+def test_a_gateway_that_cannot_be_reached_is_left_in_peace_and_nobody_is_sent_for(
+    gateway: type[ReversingGateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.answer = lose
+    for _ in range(5):
+        refund(order_of(paid()))
+    asked: list[Reversal] = []
+
+    def unreachable(_: object, reversal: Reversal) -> Receipt | None:
+        asked.append(reversal)
+        raise OSError
+
+    monkeypatch.setattr(gateway, "query_reversal", unreachable)
+
+    assert ask_due(later()) == 3
+    for hours in range(1, 10):
+        ask_due(later(3600 * hours))
+
+    assert len(asked) > 2 * get_conf().CHECKS_BEFORE_REVIEW
+    assert set(Refund.objects.values_list("state", "checks")) == {("unknown", 0)}
+
+
+def test_a_run_of_no_time_asks_for_nothing(gateway: type[ReversingGateway]) -> None:
+    gateway.answer = lose
+    refund(order_of(paid()))
+
+    assert ask_due(later(), seconds=0) == 0
 
 
 def test_one_that_cannot_be_asked_for_does_not_stop_the_rest(

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand
 
 from funnel.payments.recovery import sweeping
+from funnel.payments.refunds import recovering
 from funnel.payments.webhooks import handling
+from sessions_unified.clock import get_clock
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -19,7 +21,7 @@ class Command(BaseCommand):
     """What the task ``funnel.ask_gateway`` does, now and in words."""
 
     help = (
-        "Ask the gateways for the charges that are due and whose outcome is unknown, settle what "
+        "Ask the gateways for the charges and refunds whose outcome is unknown, settle what "
         "they say, and act on stored webhooks. Nothing is charged, voided or refunded."
     )
 
@@ -36,10 +38,13 @@ class Command(BaseCommand):
         """Sweep once; say what became of each charge, and how many there were."""
         results = sweeping.sweep(seconds=seconds, tell=self._tell)
         events = handling.handle_left()
-        if not results and not events:
+        refunds = recovering.ask_due(get_clock().now(), seconds=seconds)
+        if not results and not events and not refunds:
             self.stdout.write("Nothing is due.")
             return
         parts = [f"{number} {result}" for result, number in sorted(results.items())]
+        if refunds:
+            parts.append(f"{refunds} refunds asked for")
         if events:
             parts.append(f"{events} stored events handled")
         self.stdout.write(self.style.SUCCESS(", ".join(parts) + "."))

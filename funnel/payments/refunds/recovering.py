@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Final
 
 from django.db import Error as DatabaseError
@@ -10,7 +11,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from funnel.conf import get_conf
-from funnel.payments.gateway import Outcome, Receipt
+from funnel.payments.gateway import Outcome
 from funnel.payments.recovery.gateways import gateway_named
 from funnel.payments.refunds.models import Refund
 from funnel.payments.refunds.refunding import reversal_of
@@ -24,21 +25,30 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Far below the tasks' limit, beside the sweep of charges.
+RUN_SECONDS: Final = 60
 _AT_ONCE: Final = 100
+# A gateway that failed so often in one run is left in peace until the next.
+_FAILURES: Final = 3
 _ACTOR: Final = "sweeper"
 _ASKED: Final = (Refund.State.CLAIMED, Refund.State.UNKNOWN)
 
 
-def ask_due(now: datetime, *, limit: int = _AT_ONCE) -> int:
+def ask_due(now: datetime, *, limit: int = _AT_ONCE, seconds: float = RUN_SECONDS) -> int:
     """Ask for the refunds that are due; return how many were asked for.
 
-    Several sweepers at once share them: each is taken with its next time moved on first.
+    Several sweepers at once share them: each is taken with its next time moved on first. It stops
+    when the time is up, and when the gateway has failed several times.
     """
-    asked = 0
-    while asked < limit and (refund := _take(now)) is not None:
+    deadline = time.monotonic() + seconds
+    asked = failures = 0
+    while asked < limit and failures < _FAILURES and time.monotonic() < deadline:
+        refund = _take(now)
+        if refund is None:
+            break
         asked += 1
         try:
-            _settle(refund, _ask(refund), now)
+            failures += not _ask(refund, now)
         except (SessionsUnifiedError, DatabaseError) as exc:
             logger.warning("Refund %s is left to a later sweep: %s", refund.pk, exc)
     return asked
@@ -60,25 +70,27 @@ def _take(now: datetime) -> Refund | None:
         return refund
 
 
-def _ask(refund: Refund) -> Receipt | None:
+def _ask(refund: Refund, now: datetime) -> bool:
+    """Ask for one refund and settle what is said; return whether its gateway could be asked.
+
+    One that cannot be is asked again later, and that does not count towards a review.
+    """
     gateway = gateway_named(refund.gateway)
     if gateway is None:
         logger.error("Gateway %s of refund %s is not configured here", refund.gateway, refund.pk)
-        return None
+        return True
     try:
-        return gateway.query_reversal(reversal_of(refund))
-    except Exception as exc:  # noqa: BLE001  (a gateway's failure is inconclusive)
+        receipt = gateway.query_reversal(reversal_of(refund))
+    except Exception as exc:  # noqa: BLE001  (whatever a gateway raises: there is no answer)
         logger.warning("The gateway did not tell of a refund: %s", type(exc).__name__)
-        return None
-
-
-def _settle(refund: Refund, receipt: Receipt | None, now: datetime) -> None:
+        return False
     if receipt is None or receipt.outcome is Outcome.UNKNOWN:
         _note_inconclusive(refund.pk, now)
     else:
         manager = get_manager()
         manager.actor = _ACTOR
         settle_refund(manager, refund.pk, receipt)
+    return True
 
 
 def _note_inconclusive(refund_id: int, now: datetime) -> None:
