@@ -9,26 +9,26 @@ from django.urls import reverse
 from funnel.admin.base import state_badge
 from funnel.admin.giving_back import give_back_url, may_give_back
 from funnel.admin.refunds import names_of, refund_badge
-from funnel.payments.models import ChargeAttempt
-from funnel.payments.money_log.checking import check
-from funnel.payments.money_log.statement import Balance, Item, statement
+from funnel.payments.money_log.checking import check_attempts
+from funnel.payments.money_log.statement import Balance, Item, attempts_of, statement_of
 from funnel.payments.refunds import portions
-from funnel.payments.refunds.models import Refund
 from sessions_unified.admin import formatting
 from sessions_unified.clock import get_clock
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 
+    from funnel.payments.models import ChargeAttempt
+    from funnel.payments.refunds.models import Refund
+
 
 def money_context(user: User | AnonymousUser, session_id: str) -> dict[str, Any]:
     """Return what the panel's template shows to this user."""
-    found = statement(session_id)
-    attempts = ChargeAttempt.objects.filter(session_id=session_id).order_by("created_at", "pk")
-    refunds = list(
-        Refund.objects.filter(attempt__session_id=session_id)
-        .select_related("attempt")
-        .order_by("created_at", "pk")
+    attempts = attempts_of(session_id)
+    found = statement_of(session_id, attempts)
+    refunds = sorted(
+        (refund for attempt in attempts for refund in attempt.refunds.all()),
+        key=lambda refund: (refund.created_at, refund.pk),
     )
     names = names_of(refund.requested_by for refund in refunds)
     return {
@@ -39,7 +39,7 @@ def money_context(user: User | AnonymousUser, session_id: str) -> dict[str, Any]
             for each in found.open_charges
         ],
         "unpriced": found.unpriced,
-        "problems": check(session_id),
+        "problems": check_attempts(session_id, attempts),
         "rows": [_charge(user, attempt) for attempt in attempts],
         "refunds": [_refund(refund, names) for refund in refunds],
     }

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from funnel.payments.imported import GATEWAY as IMPORTED
 from funnel.payments.money_log.recording import is_charged
-from funnel.payments.money_log.statement import attempts_of, statement
+from funnel.payments.money_log.statement import attempts_of, statement_of
 from funnel.payments.refunds.models import Refund
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from funnel.payments.models import ChargeAttempt
 
@@ -25,17 +25,21 @@ def check(session_id: str) -> list[str]:
     Every charged attempt and every succeeded refund is booked with exactly its amount, nothing else
     is, and in all charged less refunded is what the attempts kept.
     """
-    # What is settled between the reads of the first look is whole at the second.
-    return _check(session_id) and _check(session_id)
+    return check_attempts(session_id, attempts_of(session_id))
 
 
-def _check(session_id: str) -> list[str]:
-    attempts = attempts_of(session_id)
+def check_attempts(session_id: str, attempts: Sequence[ChargeAttempt]) -> list[str]:
+    """Return the same, of attempts that `attempts_of` returned."""
+    # What was settled between the reads of the first look is whole at the second.
+    return _check(session_id, attempts) and _check(session_id, attempts_of(session_id))
+
+
+def _check(session_id: str, attempts: Sequence[ChargeAttempt]) -> list[str]:
     problems = [problem for attempt in attempts for problem in _problems(attempt)]
     kept: dict[str, Decimal] = defaultdict(Decimal)
     for attempt in attempts:
         kept[attempt.currency] += _settled(attempt) - _given_back(attempt)
-    for currency, total in statement(session_id).totals.items():
+    for currency, total in statement_of(session_id, attempts).totals.items():
         if total.net != kept[currency]:
             problems.append(
                 f"The statement's net is {total.net} {currency}; the attempts kept {kept[currency]}"

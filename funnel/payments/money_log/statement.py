@@ -18,7 +18,7 @@ from funnel.payments.refunds.models import Refund
 from sessions_unified.money import quantize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from funnel.payments.lines import Line
 
@@ -156,7 +156,11 @@ class _Posting:
 
 def statement(session_id: str) -> Statement:
     """Return the statement of a session; it may be purged or deleted: the books outlive it."""
-    attempts = attempts_of(session_id)
+    return statement_of(session_id, attempts_of(session_id))
+
+
+def statement_of(session_id: str, attempts: Sequence[ChargeAttempt]) -> Statement:
+    """Return the statement of a session's attempts, as `attempts_of` returned them."""
     postings = [posting for attempt in attempts for posting in _postings(attempt)]
     totals: dict[str, Balance] = defaultdict(Balance)
     for posting in postings:

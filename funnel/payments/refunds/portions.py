@@ -45,7 +45,7 @@ class Portion:
 def left_of(attempt: ChargeAttempt) -> tuple[Portion, ...]:
     """Return what is left of each line. What refunds under way will give back is not left."""
     gone: dict[int, Decimal] = defaultdict(Decimal)
-    for refund in attempt.refunds.filter(state__in=_COUNTED):
+    for refund in (each for each in attempt.refunds.all() if each.state in _COUNTED):
         for kept, line in zip(refund.lines, from_json(refund.lines), strict=True):
             gone[kept["line"]] += line.amount
     return tuple(
