@@ -15,6 +15,7 @@ class FunnelConfig(AppConfig):
         from funnel import checks, worker_metrics
         from funnel.hooks import doctor as hook_doctor
         from funnel.hooks import metrics as hook_metrics
+        from funnel.payments import doctor as payment_doctor
         from funnel.payments import metrics, receivers
         from sessions_unified import doctor
         from sessions_unified.monitoring import exposition
@@ -23,5 +24,6 @@ class FunnelConfig(AppConfig):
             exposition.ASKS.append(metrics.measure)
         if hook_metrics.samples not in exposition.ASKS:
             exposition.ASKS.append(hook_metrics.samples)
-        if hook_doctor.CHECK not in doctor.CHECKS:
-            doctor.CHECKS.append(hook_doctor.CHECK)
+        for check in (payment_doctor.CHECK, hook_doctor.CHECK):
+            if check not in doctor.CHECKS:
+                doctor.CHECKS.append(check)

@@ -91,6 +91,17 @@ def check_nmi_webhooks(**_: Any) -> list[CheckMessage]:
     return [CheckWarning(text, hint=hint, id="funnel.W010")]
 
 
+@register(Tags.security, deploy=True)
+def check_nmi_card_form(**_: Any) -> list[CheckMessage]:
+    """Find an `nmi` gateway whose checkout has nowhere to type a card."""
+    nmi = _nmi_conf()
+    if nmi is None or nmi.TOKENIZATION_KEY:
+        return []
+    text = "NMI's tokenization key is missing: shoppers cannot type a card into the checkout."
+    hint = "Set NMI_TOKENIZATION_KEY to the public key that NMI shows under its security keys."
+    return [CheckWarning(text, hint=hint, id="funnel.W011")]
+
+
 def _nmi_conf() -> NmiConf | None:
     """Return the settings of the `nmi` gateway; None if another one is chosen, or none (E001)."""
     try:

@@ -6,9 +6,12 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
+from funnel.encodings import Utf8WSGIRequest
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "funnel.settings")
 
 application = get_wsgi_application()
+application.request_class = Utf8WSGIRequest
 
 # A WSGI server does not run system checks; a shop with bad keys must not start.
 _errors = [each for each in checks.run_checks() if each.is_serious()]

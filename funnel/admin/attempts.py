@@ -36,7 +36,7 @@ class PurposeFilter(SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
         """Return the purposes."""
-        offers = [(upsell_purpose(offer), f"upsell {offer}") for offer in OFFERS]
+        offers = [(upsell_purpose(offer), offer) for offer in OFFERS if not OFFERS[offer].is_bump]
         return [(CHECKOUT, "checkout"), *offers]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -76,7 +76,7 @@ class ChargeAttemptAdmin(MoneyAdmin):
     """Every intent to charge."""
 
     list_display = (
-        *("created", "session", "purpose", "state_shown", "waiting", "total"),
+        *("created", "state_shown", "waiting", "session", "purpose", "total"),
         "at_gateway",
     )
     list_display_links = ("created",)
@@ -148,7 +148,7 @@ class ChargeAttemptAdmin(MoneyAdmin):
             "refund_url": give_back_url(attempt) if may_give_back(request.user, attempt) else "",
         }
 
-    @admin.display(description="order and transaction")
+    @admin.display(description="at the gateway")
     def at_gateway(self, attempt: ChargeAttempt) -> SafeString:
         """What the gateway knows it by."""
         lines = '<span class="su-code">{}</span><br><span class="su-code">{}</span>'

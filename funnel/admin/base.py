@@ -31,7 +31,7 @@ def state_badge(attempt: ChargeAttempt) -> SafeString:
     """Return an attempt's state as a coloured badge."""
     state = ChargeAttempt.State(attempt.state)
     look = _LOOKS.get(state, "other")
-    return format_html('<span class="su-badge su-{}">{}</span>', look, formatting.words(state))
+    return formatting.coloured(look, formatting.words(state))
 
 
 class MoneyAdmin(ExactSearchAdmin[Any]):

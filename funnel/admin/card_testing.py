@@ -112,7 +112,7 @@ class CardTestingStopAdmin(ExactSearchAdmin[CardTestingStop]):
         """Whether charges are refused now."""
         is_held = stops.holds(stop, get_clock().now())
         look, text = ("failed", "stopped") if is_held else ("other", "past")
-        return format_html('<span class="su-badge su-{}">{}</span>', look, text)
+        return formatting.coloured(look, text)
 
     @admin.display(description="subject")
     def subject_shown(self, stop: CardTestingStop) -> SafeString:

@@ -19,8 +19,8 @@ from funnel.payments.models import ChargeAttempt
 from funnel.payments.refunds import portions
 from funnel.payments.refunds.models import Refund
 from funnel.payments.refunds.refunding import REFUNDABLE, give_back, new_key
-from sessions_unified import get_manager
 from sessions_unified.admin import formatting
+from sessions_unified.admin.base import staff_manager
 from sessions_unified.clock import get_clock
 from sessions_unified.exceptions import TierUnavailableError
 from sessions_unified.models import UnifiedSession
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from funnel.admin.refunds import RefundAdmin
     from funnel.payments.refunds.portions import Portion
-    from sessions_unified.manager import UnifiedSessionManager
 
 PERMISSION: Final = "funnel.refund_charge"
 _REFUND: Final = Refund.Kind.REFUND.value
@@ -150,7 +149,7 @@ def _may_void(attempt: ChargeAttempt, left: Sequence[Portion], line: Portion | N
 def _is_repeat(request: HttpRequest) -> bool:
     """Tell whether this form was sent before; the charge may have nothing left for its checks."""
     order_id = f"fr-{request.POST.get('key', '')}"
-    return Refund.objects.filter(gateway_order_id=order_id).exists()
+    return "\0" not in order_id and Refund.objects.filter(gateway_order_id=order_id).exists()
 
 
 def _give_back(
@@ -167,7 +166,7 @@ def _give_back(
     given = form.cleaned_data
     try:
         refund = give_back(
-            _manager(request),
+            staff_manager(request),
             attempt.pk,
             reason=given["reason"],
             lines=None if line is None else {line.place: given["amount"]},
@@ -187,12 +186,6 @@ def _give_back(
     refunds.log_addition(request, refund, _sentence(refund))
     messages.add_message(request, _level(refund), _sentence(refund))
     return True
-
-
-def _manager(request: HttpRequest) -> UnifiedSessionManager:
-    manager = get_manager("admin", request)
-    manager.actor = f"staff:{request.user.pk}"
-    return manager
 
 
 def _level(refund: Refund) -> int:

@@ -124,7 +124,7 @@ class HookDeliveryAdmin(MoneyAdmin):
         if row.state == State.PENDING and row.waits:
             text = "waiting"
         look = "expired" if text == "waiting" else _LOOKS[State(row.state)]
-        return format_html('<span class="su-badge su-{}">{}</span>', look, text)
+        return formatting.coloured(look, text)
 
     @admin.display(description="type")
     def kind(self, row: Any) -> str:
@@ -184,8 +184,9 @@ class HookDeliveryAdmin(MoneyAdmin):
         if not number:
             messages.info(request, "Nothing to do: what is pending is delivered by itself.")
             return
-        what = "delivery is" if number == 1 else "deliveries are"
-        messages.success(request, f"{number:,} {what} due again; a worker sends within seconds.")
+        what, them = ("delivery is", "it") if number == 1 else ("deliveries are", "them")
+        text = f"{number:,} {what} due again; a worker sends {them} within seconds."
+        messages.success(request, text)
 
     def get_urls(self) -> list[URLPattern]:
         """Add the button's address."""

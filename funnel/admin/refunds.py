@@ -19,8 +19,8 @@ from funnel.admin.giving_back import give_back_view
 from funnel.exceptions import RefundRefusedError
 from funnel.payments.refunds.models import Refund
 from funnel.payments.refunds.resolving import not_executed_from, resolve_refund
-from sessions_unified import get_manager
 from sessions_unified.admin import formatting
+from sessions_unified.admin.base import STAFF, staff_manager
 from sessions_unified.clock import get_clock
 from sessions_unified.validators import no_card_data
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from django.utils.safestring import SafeString
 
 _RESOLVE: Final = "funnel.resolve_charge"
-_STAFF: Final = "staff:"
 _LOOKS: Final = {
     Refund.State.CLAIMED: "processing",
     Refund.State.UNKNOWN: "expired",
@@ -48,14 +47,14 @@ def refund_badge(refund: Refund) -> SafeString:
     """Return a refund's state as a coloured badge."""
     state = Refund.State(refund.state)
     look = _LOOKS[state]
-    return format_html('<span class="su-badge su-{}">{}</span>', look, formatting.words(state))
+    return formatting.coloured(look, formatting.words(state))
 
 
 def names_of(actors: Iterable[str]) -> dict[str, str]:
     """Return actor → who it is: staff by name, in one query."""
-    ids = {each.removeprefix(_STAFF) for each in actors if each.startswith(_STAFF)}
+    ids = {each.removeprefix(STAFF) for each in actors if each.startswith(STAFF)}
     users = get_user_model().objects.filter(pk__in=[each for each in ids if each.isdecimal()])
-    return {f"{_STAFF}{user.pk}": user.get_username() for user in users}
+    return {f"{STAFF}{user.pk}": user.get_username() for user in users}
 
 
 class ResolveForm(forms.Form):
@@ -93,7 +92,6 @@ class RefundAdmin(MoneyAdmin):
     list_display = ("created", "session", "purpose", "kind", "state_shown", "total", "who")
     list_display_links = ("created",)
     list_filter = ("state", "kind")
-    list_select_related = ("attempt",)
     search_fields = ("gateway_order_id",)
     search_help_text = "A whole session id, order id or transaction id."
     exact_search = ("attempt__session_id", "gateway_order_id", "transaction_id")
@@ -163,11 +161,9 @@ class RefundAdmin(MoneyAdmin):
     def _resolve(self, request: HttpRequest, refund: Refund, form: ResolveForm) -> bool:
         given = form.cleaned_data
         is_executed = given["what"] == ResolveForm.EXECUTED
-        manager = get_manager("admin", request)
-        manager.actor = f"{_STAFF}{request.user.pk}"
         try:
             settled = resolve_refund(
-                manager,
+                staff_manager(request),
                 refund.pk,
                 transaction_id=given["transaction_id"] if is_executed else None,
                 reason=given["reason"],

@@ -20,8 +20,8 @@ from funnel.payments.recovery.reviewing import (
     not_executed,
     settle_with,
 )
-from sessions_unified import get_manager
 from sessions_unified.admin import formatting
+from sessions_unified.admin.base import staff_manager
 from sessions_unified.clock import get_clock
 from sessions_unified.exceptions import InvalidChangeError, TierUnavailableError
 from sessions_unified.validators import no_card_data
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
     from funnel.admin.attempts import ChargeAttemptAdmin
-    from sessions_unified.manager import UnifiedSessionManager
 
 PERMISSION: Final = "funnel.resolve_charge"
 _SETTLE: Final = "settle"
@@ -109,20 +108,14 @@ def _decide(request: HttpRequest, attempt: ChargeAttempt, form: forms.Form) -> s
     try:
         decision = Decision(by=request.user.get_username(), reason=given["reason"])
         if isinstance(form, SettleForm):
-            settle_with(_manager(request), attempt, given["transaction_id"], decision)
+            settle_with(staff_manager(request), attempt, given["transaction_id"], decision)
         else:
-            not_executed(_manager(request), attempt, decision)
+            not_executed(staff_manager(request), attempt, decision)
     except (ResolutionRefusedError, InvalidChangeError) as exc:
         return str(exc)
     except TierUnavailableError:
         return "The database did not answer. Look at the charge before trying again."
     return None
-
-
-def _manager(request: HttpRequest) -> UnifiedSessionManager:
-    manager = get_manager("admin", request)
-    manager.actor = f"staff:{request.user.pk}"
-    return manager
 
 
 def _sentence(attempt: ChargeAttempt) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _WENT_BACK: Final = ("charge_refunded", "charge_voided")
 _MOVES: Final = ("status", "step")
 # What a target is told of an event; the log may come to hold more.
-_FACTS: Final = ("purpose", "amount", "currency", "outcome", "kind", "refund", *_MOVES)
+_FACTS: Final = ("purpose", "amount", "currency", "outcome", "kind", "refund", "surplus", *_MOVES)
 
 
 def types_of(entry: Entry) -> tuple[str, ...]:

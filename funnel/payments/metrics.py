@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Count, Min
 from prometheus_client import Counter
 
-from funnel.payments.models import ChargeAttempt
+from funnel.payments.models import OPEN_STATES, ChargeAttempt
+from funnel.payments.refunds.models import Refund
 from funnel.payments.webhooks.models import GatewayEvent
 from sessions_unified.clock import get_clock
 from sessions_unified.metrics import Measured
@@ -15,6 +16,9 @@ from sessions_unified.metrics import Measured
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from django.db.models import QuerySet
+
+    from sessions_unified.monitoring.exposition import Samples
     from sessions_unified.tiers import Tiers
 
 CHARGES: Final = Counter(
@@ -51,30 +55,46 @@ OLDEST_OPEN_CHARGE: Final = Measured(
     documentation="Age of the oldest charge in each of these states; in review: since when.",
     labelnames=("state",),
 )
+OPEN_REFUNDS: Final = Measured(
+    name="funnel_open_refunds",
+    documentation="Refunds whose outcome is still to come. state: claimed, unknown, needs_review.",
+    labelnames=("state",),
+)
+OLDEST_OPEN_REFUND: Final = Measured(
+    name="funnel_oldest_open_refund_seconds",
+    documentation="Age of the oldest refund in each of these states; in review: since when.",
+    labelnames=("state",),
+)
 UNHANDLED_EVENTS: Final = Measured(
     name="funnel_unhandled_gateway_events",
     documentation="Events of gateways that were stored and not acted on yet.",
 )
 
-Samples = list[tuple[Measured, tuple[str, ...], float]]
-
 
 def measure(_: Tiers) -> Samples:
     """Return the gauges as they are now; `sessions_unified.monitoring.exposition` asks."""
+    samples = [
+        *_waiting(ChargeAttempt.objects.all(), OPEN_CHARGES, OLDEST_OPEN_CHARGE),
+        *_waiting(Refund.objects.all(), OPEN_REFUNDS, OLDEST_OPEN_REFUND),
+    ]
+    unhandled = GatewayEvent.objects.filter(handled_at=None).count()
+    return [*samples, (UNHANDLED_EVENTS, (), unhandled)]
+
+
+def _waiting(rows: QuerySet[Any], number_of: Measured, oldest_of: Measured) -> Samples:
     now = get_clock().now()
-    rows = (
-        ChargeAttempt.objects.filter(state__in=ChargeAttempt.OPEN)
+    counts = (
+        rows.filter(state__in=OPEN_STATES)
         .values_list("state")
         .annotate(number=Count("pk"), since=Min("created_at"), review=Min("review_since"))
     )
-    found = {state: (number, review or since) for state, number, since, review in rows}
+    found = {state: (number, review or since) for state, number, since, review in counts}
     samples: Samples = []
-    for state in ChargeAttempt.OPEN:
+    for state in OPEN_STATES:
         number, since = found.get(state, (0, None))
-        samples.append((OPEN_CHARGES, (state.value,), number))
-        samples.append((OLDEST_OPEN_CHARGE, (state.value,), _age(since, now)))
-    unhandled = GatewayEvent.objects.filter(handled_at=None).count()
-    return [*samples, (UNHANDLED_EVENTS, (), unhandled)]
+        samples.append((number_of, (state,), number))
+        samples.append((oldest_of, (state,), _age(since, now)))
+    return samples
 
 
 def _age(since: datetime | None, now: datetime) -> float:

@@ -20,7 +20,9 @@ from funnel.payments import cards, idempotency, metrics, replies, verdicts
 from funnel.payments.gateway import Outcome, Receipt
 from funnel.payments.models import CHECKOUT, UPSELL_PREFIX, ChargeAttempt
 from funnel.payments.money_log.recording import book_attempt
-from funnel.payments.refunds.settling import close_if_nothing_left
+from funnel.payments.ordered import order_again
+from funnel.payments.refunds.models import Refund
+from funnel.payments.refunds.settling import close_if_nothing_left, is_given_back
 from funnel.payments.verdicts import Source
 from sessions_unified.clock import get_clock
 from sessions_unified.exceptions import SessionNotFoundError
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from funnel.payments.idempotency import Reply
     from sessions_unified.locking import LockedSession
     from sessions_unified.manager import UnifiedSessionManager
+    from sessions_unified.snapshot import SessionSnapshot
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +86,7 @@ def _settle(
     with manager.lock_session(session_id, allow_expired=True, durable=True) as locked:
         attempt = ChargeAttempt.objects.select_for_update().get(pk=attempt_id)
         receipt = _of_this(attempt, receipt)
-        state = verdicts.state_after(attempt, receipt, source)
+        state = _state_after(locked.session, attempt, receipt, source)
         if source.decided_by:
             receipt = _record_decision(attempt, state, receipt, source)
             data = {"purpose": attempt.purpose, "outcome": state}
@@ -94,6 +97,18 @@ def _settle(
         _count_question(attempt, receipt, source)
         # Another has settled it first: the answer is the one that a repetition gets.
         return idempotency.stored_answer(attempt) or replies.of_settled(locked.session, attempt)
+
+
+def _state_after(
+    session: SessionSnapshot, attempt: ChargeAttempt, receipt: Receipt, source: Source
+) -> str:
+    """Return the state after a receipt. What was paid and given back is not bought again so."""
+    state = verdicts.state_after(attempt, receipt, source)
+    if state == attempt.state or receipt.outcome is not Outcome.SUCCEEDED:
+        return state
+    # A closed one can be given back before its success is heard of: nobody waits for that any more.
+    is_back = not attempt.is_open and is_given_back(attempt)
+    return State.SURPLUS if is_back or verdicts.was_bought(session, attempt, receipt) else state
 
 
 def _move(locked: LockedSession, attempt: ChargeAttempt, state: str, receipt: Receipt) -> None:
@@ -224,6 +239,7 @@ def _take_order(locked: LockedSession, attempt: ChargeAttempt) -> None:
         changes |= {"status": end.status, "current_step": end.step}
     elif get_flow().rank(session.current_step) <= get_flow().rank(attempt.step):
         changes |= flow.step_after(attempt.step)
+    changes |= order_again(session, attempt)
     # A late success completes even a session that the flow has let go, so no move is refused.
     locked.update(changes, kind="charge_succeeded", data=_facts(attempt), checks_flow=False)
 
@@ -259,7 +275,8 @@ def _take_refusal(locked: LockedSession, attempt: ChargeAttempt) -> None:
     surplus = ChargeAttempt.objects.select_for_update().filter(
         session_id=attempt.session_id, purpose=attempt.purpose, state=State.SURPLUS
     )
-    late = surplus.order_by("pk").first()
+    # One that is being given back has been decided on.
+    late = surplus.exclude(refunds__state__in=Refund.OPEN).order_by("pk").first()
     changes: dict[str, Any] = {"payment_token": None}
     is_here = session.current_step == attempt.step and session.status not in {COMPLETED, EXPIRED}
     if late is None and attempt.purpose == CHECKOUT and is_here:

@@ -5,16 +5,19 @@ Pure decisions of T2 (`settling`), which writes what comes of them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from funnel.conf import get_conf
 from funnel.payments.gateway import Outcome, Receipt
-from funnel.payments.models import ChargeAttempt
+from funnel.payments.models import CHECKOUT, UPSELL_PREFIX, ChargeAttempt
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from sessions_unified.snapshot import SessionSnapshot
 
 State = ChargeAttempt.State
 REFUSED: Final = (State.DECLINED, State.REJECTED)
@@ -61,8 +64,16 @@ def _after_success(attempt: ChargeAttempt, receipt: Receipt, source: Source) -> 
     ).exclude(pk=attempt.pk)
     if others.exists():
         return State.SURPLUS
-    found = differences(attempt, receipt, is_decided=bool(source.decided_by))
-    return State.NEEDS_REVIEW if found else State.SUCCEEDED
+    is_decided = bool(source.decided_by)
+    found = differences(attempt, receipt, is_decided=is_decided)
+    is_doubted = not is_decided and _says_too_little(attempt, receipt)
+    return State.NEEDS_REVIEW if found or is_doubted else State.SUCCEEDED
+
+
+def _says_too_little(attempt: ChargeAttempt, receipt: Receipt) -> bool:
+    """Tell whether a success names no amount where another one was of something else."""
+    is_contradicted = attempt.state == State.NEEDS_REVIEW and bool(attempt.discrepancy)
+    return is_contradicted and None in {receipt.amount, receipt.currency}
 
 
 def _after_void(attempt: ChargeAttempt, receipt: Receipt) -> str:
@@ -112,6 +123,18 @@ def _names_another(attempt: ChargeAttempt, receipt: Receipt) -> bool:
     return None not in {attempt.transaction_id, receipt.transaction_id} and (
         attempt.transaction_id != receipt.transaction_id
     )
+
+
+def was_bought(session: SessionSnapshot, attempt: ChargeAttempt, receipt: Receipt) -> bool:
+    """Tell whether another transaction has paid for the purpose, given back since or not."""
+    paid_by = session.transaction_id
+    if attempt.purpose != CHECKOUT:
+        offer_id = attempt.purpose.removeprefix(UPSELL_PREFIX)
+        if offer_id not in session.upsells.accepted:
+            return False
+        detail: Any = session.upsells.details.get(offer_id)
+        paid_by = detail.get("transactionId") if isinstance(detail, Mapping) else ""
+    return paid_by is not None and paid_by != receipt.transaction_id
 
 
 def contradiction(attempt: ChargeAttempt, receipt: Receipt) -> str:

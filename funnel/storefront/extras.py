@@ -30,6 +30,10 @@ ENDPOINT: Final = "upsell.process"
 
 _ANOTHER: Final = "another"
 _MAX_TOKEN: Final = 255
+_CARD_DATA: Final = (
+    "Something in your answer looks like card data, so nothing was charged. "
+    "Cards go into the card form alone."
+)
 _CARD_MISSING: Final = "Choose a card to pay with. Nothing was charged."
 
 
@@ -99,6 +103,8 @@ def answer(request: HttpRequest, visit: Visit, session: SessionSnapshot) -> Http
     After a refused charge that is this page, which says so: the browser can refresh it, and go back
     to it, without sending anything again.
     """
+    if getattr(request.POST, "refused", None):
+        return extras_page(request, visit, session, problem=_CARD_DATA, status=422)
     if request.POST.get("order") != fingerprint(session):
         return visit.redirect()
     if request.POST.get("decision") == ACCEPT:

@@ -10,9 +10,8 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IS_POPUP_VAR
 from django.template.response import TemplateResponse
 
-from sessions_unified import get_manager
 from sessions_unified.admin.acts import DEFAULT_HOURS, MAX_HOURS, Act, Outcome, Target, carry_out
-from sessions_unified.admin.base import GuardedAdmin
+from sessions_unified.admin.base import GuardedAdmin, staff_manager
 from sessions_unified.admin.formatting import badge, marks, session_link, session_url
 from sessions_unified.models import UnifiedSession
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
-
-    from sessions_unified.manager import UnifiedSessionManager
 
 _CONFIRMED: Final = "confirmed"
 _NAMED_AT_MOST: Final = 5
@@ -53,12 +50,6 @@ class ActingAdmin(GuardedAdmin[UnifiedSession]):
         """Nobody adds a session here."""
         return False
 
-    def manager(self, request: HttpRequest) -> UnifiedSessionManager:
-        """Return a manager whose events name this user."""
-        manager = get_manager("admin", request)
-        manager.actor = f"staff:{request.user.pk}"
-        return manager
-
     def may(self, request: HttpRequest, act: Act) -> bool:
         """Tell whether this user has the permission that ``act`` needs."""
         if act.permission == "delete":
@@ -77,12 +68,12 @@ class ActingAdmin(GuardedAdmin[UnifiedSession]):
 
     def delete_model(self, request: HttpRequest, obj: UnifiedSession) -> None:
         """Delete through the manager, whoever calls this."""
-        self.manager(request).delete_session(obj.pk)
+        staff_manager(request).delete_session(obj.pk)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[UnifiedSession]) -> None:
         """Delete through the manager, whoever calls this."""
         for session_id in queryset.values_list("pk", flat=True):
-            self.manager(request).delete_session(session_id)
+            staff_manager(request).delete_session(session_id)
 
     def act_on(
         self, request: HttpRequest, act: Act, rows: Sequence[UnifiedSession]
@@ -98,7 +89,7 @@ class ActingAdmin(GuardedAdmin[UnifiedSession]):
             return self._ask(request, act, rows, form)
         hours = form.cleaned_data["hours"] if form is not None else DEFAULT_HOURS
         targets = [Target(id=row.pk, version=row.version, hours=hours) for row in rows]
-        outcomes = carry_out(act, self.manager(request), targets)
+        outcomes = carry_out(act, staff_manager(request), targets)
         self._log(request, act, rows, outcomes)
         _tell(request, outcomes)
         return self._show_secrets(request, act, outcomes)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ERROR_FLAG
 from django.core.paginator import Paginator
 from django.db import models
 from django.forms import Media
+from django.http import HttpResponseRedirect
 from django.utils.text import capfirst
 
+from sessions_unified import get_manager
 from sessions_unified.conf import get_conf
 
 if TYPE_CHECKING:
@@ -21,7 +24,13 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
 
+    from sessions_unified.manager import UnifiedSessionManager
+
 AnyModel = TypeVar("AnyModel", bound=models.Model)
+
+STAFF: Final = "staff:"
+"""What the actors of staff begin with; their user's key follows."""
+_NUL: Final = "%00"
 
 if TYPE_CHECKING:
 
@@ -41,6 +50,13 @@ else:
 def sees_pii(user: DjangoUser | AnonymousUser) -> bool:
     """Tell whether customers' personal data is shown unmasked."""
     return user.has_perm("sessions_unified.view_pii")
+
+
+def staff_manager(request: HttpRequest) -> UnifiedSessionManager:
+    """Return a manager whose events name this user."""
+    manager = get_manager("admin", request)
+    manager.actor = f"{STAFF}{request.user.pk}"
+    return manager
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]  # only the stubs are generic
@@ -75,13 +91,24 @@ class GuardedAdmin(GenericModelAdmin[AnyModel]):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Call the list what it is: there is nothing to “select to change”."""
+        """Call the list what it is: there is nothing to “select to change”.
+
+        Filters by a NUL, which PostgreSQL cannot take, are dropped as Django drops broken ones.
+        """
+        if _NUL in request.META["QUERY_STRING"]:
+            return HttpResponseRedirect(f"{request.path}?{ERROR_FLAG}=1")
         title = capfirst(str(self.opts.verbose_name_plural))
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AnyModel]:
         """Return the rows of the durable tier's database."""
         return super().get_queryset(request).using(get_conf().DATABASE_ALIAS)
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> AnyModel | None:
+        """Return the row of an address; none has a NUL in its id."""
+        return None if "\0" in object_id else super().get_object(request, object_id, from_field)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """Allow the parameters of this list's own filters."""

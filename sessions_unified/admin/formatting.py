@@ -35,8 +35,12 @@ _ENVELOPE: Final = (
 
 def badge(status: str) -> SafeString:
     """Return a status as a coloured badge; its text says it too."""
-    kind = status if status in STATUSES else "other"
-    return format_html('<span class="su-badge su-{}">{}</span>', kind, status)
+    return coloured(status if status in STATUSES else "other", status)
+
+
+def coloured(look: str, text: str) -> SafeString:
+    """Return a badge in the colour of ``look``: a status, or ``other``."""
+    return format_html('<span class="su-badge su-{}">{}</span>', look, text)
 
 
 def marks(row: UnifiedSession) -> list[SafeString]:

@@ -204,7 +204,9 @@ class UnifiedSessionAdmin(ActingAdmin):
         """
         if not self.has_view_permission(request):
             raise PermissionDenied
-        row = super().get_queryset(request).filter(pk=unquote(object_id)).first()
+        rows = super().get_queryset(request)
+        # None has a NUL in its id, and PostgreSQL would not take it.
+        row = None if "\0" in object_id else rows.filter(pk=unquote(object_id)).first()
         if row is None:
             raise Http404
         return row

@@ -388,6 +388,23 @@ def test_no_header_of_a_request_makes_a_500(ana: Shopper) -> None:
                 assert caller.send(method, path, body).status < 500, (name, value, path)
 
 
+CHARSETS = ("hex", "zip", "idna", "undefined", "unicode_escape", "utf-7", "utf-16", "latin-1")
+PARTS = b'--x\r\nContent-Disposition: form-data; name="payment_token"\r\n\r\n\\ud800\r\n--x--\r\n'
+
+
+def test_r38_no_charset_that_a_request_names_makes_a_500(ana: Shopper) -> None:
+    cookie = f"funnel_csrf={'a' * 32}; {ana.headers['Cookie']}"  # else no form is even read
+    for charset in CHARSETS:
+        as_json = {"Content_Type": f"application/json; charset={charset}"}
+        as_form = {"Content_Type": f"multipart/form-data; boundary=x; charset={charset}"}
+        for path in ("/?a=%ff", "/admin/login/?next=/", f"{ana.path}?a=b"):
+            assert ana.send("GET", path, **as_json).status == 200, (charset, path)
+        check(send(ana, "checkout", {}, **as_json), field="paymentToken")
+        check(ana.send("POST", "/api/webhooks/nmi?a=b", b"{}", **as_json), status=404)
+        assert ana.send("POST", "/checkout", PARTS, Cookie=cookie, **as_form).status == 400
+    assert ana.get().json["version"] == 1
+
+
 def test_a_line_break_in_a_header_or_an_id_makes_no_header_of_ours(ana: Shopper) -> None:
     split = raw(ana, "GET", f"{ana.path}%0d%0aSet-Cookie:%20x=y")
     folded = raw(ana, "GET", ana.path, "If-None-Match: a\r\n b")

@@ -256,6 +256,16 @@ def test_a_part_sent_twice_gives_back_once(clerk: Client, gateway: type[Reversin
     assert all("Given back: 1.00 USD." in each for each in answers)
 
 
+@pytest.mark.parametrize("key", ["\0", "x" * 500, "\U0001f600", "4111111111111111", " "])
+def test_a_form_with_a_broken_key_gives_nothing_back(clerk: Client, key: str) -> None:
+    url = url_of(order_of(paid()))
+
+    answered = post(clerk, url, **form_of(clerk, url) | {"key": key})
+
+    assert answered.status_code == 200
+    assert not Refund.objects.exists()
+
+
 def test_a_void_is_offered_for_a_whole_charge_of_today(clerk: Client) -> None:
     session_id = two_lines()
     whole, line = url_of(order_of(session_id)), url_of(order_of(session_id), "?line=0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import hmac
 import json
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from funnel.payments.money_log.statement import statement
 from funnel.payments.recovery.sweeping import sweep
 from funnel.payments.refunds.models import Refund
 from funnel.payments.sandbox.models import SandboxCharge
@@ -51,6 +53,8 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 KEY, OLD_KEY = "webhook-key", "webhook-key-of-last-year"
 URL = "/api/webhooks/nmi"
+ZIPPED = {"Content-Encoding": "gzip"}
+TELLS = ("success", "failure", "unknown", "nonsense")
 LOST = "tok_timeout_charged"
 NEVER = "tok_timeout_uncharged"
 
@@ -228,7 +232,7 @@ def test_what_is_kept_of_it_opens_nothing() -> None:
     assert attempt.vault_id is not None
     assert attempt.vault_id not in kept
     assert "1111" not in kept
-    assert row.outcome == "Succeeded: the charge is succeeded"
+    assert row.outcome == "Succeeded. Charge: succeeded"
 
 
 def test_a_webhook_that_beats_the_browser(gateway: type[NmiLike]) -> None:
@@ -407,6 +411,78 @@ def test_a_void_of_a_paid_order_is_noted_as_given_back() -> None:
     assert [each.state for each in Refund.objects.all()] == [Refund.State.SUCCEEDED]
 
 
+def test_a_void_that_is_told_twice_of_what_never_counted_books_and_announces_nothing() -> None:
+    session_id = lost()
+    event = event_of(only(session_id), "void.success")
+    send(event)
+    version = session_of(session_id).version
+
+    assert send(event | {"event_id": "again"}) == (200, "handled")
+
+    attempt = only(session_id)
+    assert (attempt.state, attempt.discrepancy) == (State.VOIDED, "")
+    assert not Refund.objects.exists()
+    assert session_of(session_id).version == version
+    assert statement(session_id).totals == {}
+
+
+def test_the_void_of_a_refund_is_noted_for_staff_by_either_of_its_names() -> None:
+    for number, name in enumerate(("order_id", "transaction_id")):
+        session_id = start()
+        pay(session_id)
+        attempt = only(session_id)
+        sent = {"transaction_id": f"r-{number}", "order_id": f"console-{number}"}
+        send(
+            event_of(
+                attempt,
+                "refund.success",
+                amount="10.00",
+                **sent | {"order_id": attempt.gateway_order_id},
+            )
+        )
+        Refund.objects.filter(attempt=attempt).update(gateway_order_id=sent["order_id"])
+
+        send(
+            event_of(
+                attempt,
+                "void.success",
+                **{"order_id": "", "transaction_id": ""} | {name: sent[name]},
+            )
+        )
+
+        attempt = only(session_id)
+        assert "void that does not fit" in attempt.discrepancy
+        assert attempt.state == State.SUCCEEDED
+        assert str(Refund.objects.get(attempt=attempt).money) == "10.00"
+
+
+@pytest.mark.parametrize(("amount", "noted"), [("10.00", "10.00"), ("-10.00", "10.00"), ("", "")])
+def test_a_refund_of_the_console_is_of_as_much_as_it_says(amount: str, noted: str) -> None:
+    session_id = start()
+    pay(session_id)
+
+    send(event_of(only(session_id), "refund.success", amount=amount, transaction_id="r-1"))
+
+    attempt = only(session_id)
+    assert [str(each.money) for each in Refund.objects.all()] == [noted] * bool(noted)
+    assert attempt.state == State.SUCCEEDED
+    assert bool(attempt.discrepancy) == (not noted)
+
+
+def test_a_success_that_is_told_after_all_of_it_went_back_buys_nothing() -> None:
+    session_id = lost(NEVER)
+    attempt = only(session_id)
+    send(event_of(attempt, "sale.failure"))
+
+    send(event_of(attempt, "refund.success", transaction_id="r-1"))
+    send(event_of(attempt, "sale.success"))
+
+    assert states(session_id) == [State.REFUNDED]
+    assert position(session_id) == "pending/checkout"
+    assert session_of(session_id).transaction_id is None
+    assert str(statement(session_id).totals["USD"].net) == "0.00"
+
+
 def test_a_refund_that_overtakes_its_sale_waits_for_it() -> None:
     session_id = lost()
     attempt = only(session_id)
@@ -453,6 +529,98 @@ def test_no_order_and_no_repetition_changes_the_end(
     row = UnifiedSession.objects.get(pk=session_id)
     assert (states(session_id), row.holds) == ([State.VOIDED], 0)
     assert only(session_id).discrepancy == ""
+
+
+# What nobody sends
+
+
+ODD = st.sampled_from(
+    (
+        *(None, True, 0, -1, 1.5, 2**70, 1e300, [], {}, [[]], {"amount": "25.30"}),
+        *("", " ", "\0", "\u200b", "\U0001f600", "x" * 300, "1e3", "-5", "NaN", "25,30", "1" * 40),
+        *("25.00", "25.30", "USD", "usd", "EUR", "100", "200", "300", "success", "sale"),
+    )
+)
+KINDS = [f"{kind}.{result}" for kind in ("sale", "void", "refund", "auth") for result in TELLS]
+FIELDS = ("transaction_id", "order_id", "currency", "customerid", "card", "action", "condition")
+
+
+@hypothesis_settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    kind=st.sampled_from(KINDS),
+    names=st.fixed_dictionaries({}, optional={"event_id": ODD, "event_type": ODD}),
+    of_body=st.dictionaries(st.sampled_from(FIELDS), ODD, max_size=3),
+    of_action=st.dictionaries(
+        st.sampled_from(("amount", "currency", "success", "response_code", "response_text")),
+        ODD,
+        max_size=3,
+    ),
+)
+def test_whatever_is_signed_is_answered_and_settles_only_what_fits(
+    gateway: type[NmiLike],
+    kind: str,
+    names: dict[str, Any],
+    of_body: dict[str, Any],
+    of_action: dict[str, Any],
+) -> None:
+    session_id = lost(NEVER)
+    own = {"transaction_id": f"991{only(session_id).pk}"}
+    event = event_of(only(session_id), kind, **own | of_body)
+    if isinstance(event["event_body"]["action"], dict):
+        event["event_body"]["action"] = {**event["event_body"]["action"], **of_action}
+    event |= names
+
+    response = post(json.dumps(event).encode())
+    again = post(json.dumps(event).encode())
+
+    assert response.status_code in {200, 400}, response.content
+    assert again.status_code == response.status_code
+    attempt = only(session_id)
+    if attempt.state == State.SUCCEEDED:
+        assert event["event_type"] == "transaction.sale.success"
+        assert event["event_body"]["order_id"] == attempt.gateway_order_id
+        assert event["event_body"]["action"]["amount"] == str(attempt.money)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["", "nonsense", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded"],
+)
+def test_a_signed_body_is_read_raw_whatever_it_is_called(content_type: str) -> None:
+    body = b'{"event_id": "e", "event_type": "t", "event_body": {}, "a": "%s&b=c"}' % (b"+" * 9)
+
+    assert post(body, content_type=content_type).status_code == 200
+
+
+def test_a_compressed_body_is_judged_as_it_was_sent() -> None:
+    body = gzip.compress(b'{"event_id": "e", "event_type": "t", "event_body": {}}')
+
+    answers = [post(each, signed(body), **ZIPPED).status_code for each in (body, body + b" ")]
+
+    assert answers == [400, 401]
+
+
+def test_a_signature_is_of_one_moment_and_one_body() -> None:
+    body = b'{"event_id": "e", "event_type": "t", "event_body": {}}'
+    good = signed(body)
+    moment, _, digest = good.partition(",s=")
+    forged = [
+        f"{moment}0,s={digest}",
+        f"{moment},{moment},s={digest}",
+        f"t=,s={digest}",
+        f"{moment},s={digest[:-1]}",
+        f"{moment},s={digest}0",
+        f"{moment}, s = {digest}",
+        f"{moment};s={digest}",
+        f"{good},{'s=' + '0' * 64 + ','}" + "x" * 1024,
+        f"{moment},s=" + "\u0660" * 64,
+    ]
+
+    assert {post(body, each.encode().decode("latin-1")).status_code for each in forged} == {401}
+    assert post(body, f"s={'0' * 64},{good}").status_code == 200
+    assert post(body + b" ", good).status_code == 401
 
 
 # When it fails

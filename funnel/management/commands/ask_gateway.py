@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand
 
+from funnel.payments import verdicts
+from funnel.payments.models import ChargeAttempt
 from funnel.payments.recovery import sweeping
 from funnel.payments.refunds import recovering
+from funnel.payments.refunds.models import Refund
 from funnel.payments.webhooks import handling
 from sessions_unified.clock import get_clock
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-
-    from funnel.payments.models import ChargeAttempt
 
 
 class Command(BaseCommand):
@@ -40,7 +41,7 @@ class Command(BaseCommand):
         events = handling.handle_left()
         refunds = recovering.ask_due(get_clock().now(), seconds=seconds)
         if not results and not events and not refunds:
-            self.stdout.write("Nothing is due.")
+            self.stdout.write(f"Nothing is due. {_what_is_open()}")
             return
         parts = [f"{number} {result}" for result, number in sorted(results.items())]
         if refunds:
@@ -52,3 +53,16 @@ class Command(BaseCommand):
     def _tell(self, attempt: ChargeAttempt, result: str) -> None:
         attempt.refresh_from_db(fields=["state"])
         self.stdout.write(f"{attempt.gateway_order_id} ({attempt}): {result}")
+
+
+def _what_is_open() -> str:
+    """Say what has no outcome yet, and when it is asked for next."""
+    found = [
+        *ChargeAttempt.objects.filter(state__in=verdicts.ASKED_FOR).values_list("next_check_at"),
+        *Refund.objects.filter(state__in=["claimed", "unknown"]).values_list("next_check_at"),
+    ]
+    times = [at for (at,) in found if at is not None]
+    if not times:
+        return "No charge or refund is open but for those in review."
+    wait = max(0, round((min(times) - get_clock().now()).total_seconds()))
+    return f"{len(found)} open; the next is asked for in {wait} s."

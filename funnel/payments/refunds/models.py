@@ -90,7 +90,7 @@ class Refund(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.amount} of {self.attempt_id}: {self.state}"
+        return f"{self.kind} {self.gateway_order_id}: {self.state}"
 
     @property
     def money(self) -> Decimal:

@@ -31,7 +31,8 @@ class Told:
     Attributes:
         kind: ``refund`` or ``void``.
         transaction_id: of the refund; of a void the sale's own.
-        amount: None, if it does not say: all that is left.
+        amount: None, if it does not say: of a void, all that is left; a refund of which we know
+            nothing may be any part.
         currency: None, if it does not say.
         order_id: ours, or the console's; None, if it does not say.
         response: the sanitised message.
@@ -72,13 +73,14 @@ def _fits(attempt: ChargeAttempt, told: Told) -> bool:
     is_void = told.kind == Refund.Kind.VOID
     is_of_another = is_void and attempt.transaction_id not in {None, told.transaction_id}
     is_in_its_currency = told.currency in {None, attempt.currency}
-    return attempt.amount is not None and is_in_its_currency and not is_of_another
+    says_how_much = is_void or told.amount is not None
+    return attempt.amount is not None and says_how_much and is_in_its_currency and not is_of_another
 
 
 def _named(attempt: ChargeAttempt, told: Told) -> Refund | None:
     if told.order_id is None:
         return None
-    return attempt.refunds.filter(gateway_order_id=told.order_id).first()
+    return attempt.refunds.filter(gateway_order_id=told.order_id, kind=told.kind).first()
 
 
 def _known(attempt: ChargeAttempt, told: Told) -> Refund | None:

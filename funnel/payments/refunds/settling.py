@@ -71,10 +71,9 @@ def close_if_nothing_left(attempt: ChargeAttempt) -> None:
 
     T2 of the charge calls it too: a refund can be told of before the charge itself.
     """
-    given_back = given_back_of(attempt)
-    if attempt.amount is None or given_back < attempt.amount:
+    if attempt.amount is None or not is_given_back(attempt):
         return
-    if given_back > attempt.amount:
+    if given_back_of(attempt) > attempt.amount:
         contradict(attempt, MORE_THAN_CHARGED)
     if attempt.state not in _CHARGED:
         return
@@ -82,6 +81,11 @@ def close_if_nothing_left(attempt: ChargeAttempt) -> None:
     is_void = last is not None and last.kind == Refund.Kind.VOID
     attempt.state = ChargeAttempt.State.VOIDED if is_void else ChargeAttempt.State.REFUNDED
     attempt.save(update_fields=["state"])
+
+
+def is_given_back(attempt: ChargeAttempt) -> bool:
+    """Tell whether nothing is left of an attempt: all of it has been given back."""
+    return attempt.amount is not None and given_back_of(attempt) >= attempt.amount
 
 
 def given_back_of(attempt: ChargeAttempt) -> Decimal:
@@ -154,16 +158,27 @@ def contradict(attempt: ChargeAttempt, text: str) -> None:
 
 def _tell(locked: LockedSession, refund: Refund) -> None:
     attempt = refund.attempt
-    data = {
+    data: dict[str, Any] = {
         "purpose": attempt.purpose,
         "amount": str(refund.money),
         "currency": attempt.currency,
         "kind": refund.kind,
         "refund": refund.gateway_order_id,
     }
+    if not _is_of_order(locked, attempt):
+        data["surplus"] = True  # what the session has stays paid: another charge has paid for it
     is_void = refund.kind == Refund.Kind.VOID
     kind = "charge_voided" if is_void else "charge_refunded"
     locked.update(_details(locked, attempt), kind=kind, data=data, checks_flow=False)
+
+
+def _is_of_order(locked: LockedSession, attempt: ChargeAttempt) -> bool:
+    """Tell whether the session's copy names this charge; a surplus one it does not."""
+    session = locked.session
+    if not attempt.purpose.startswith(UPSELL_PREFIX):
+        return session.transaction_id == attempt.transaction_id
+    detail: Any = session.upsells.details.get(attempt.purpose.removeprefix(UPSELL_PREFIX))
+    return isinstance(detail, dict) and detail.get("transactionId") == attempt.transaction_id
 
 
 def _details(locked: LockedSession, attempt: ChargeAttempt) -> dict[str, Any]:
@@ -171,14 +186,11 @@ def _details(locked: LockedSession, attempt: ChargeAttempt) -> dict[str, Any]:
 
     The offer stays accepted, so that its step is not opened again.
     """
+    if not attempt.purpose.startswith(UPSELL_PREFIX) or not _is_of_order(locked, attempt):
+        return {}
     upsells = locked.session.upsells
     offer_id = attempt.purpose.removeprefix(UPSELL_PREFIX)
-    detail: Any = upsells.details.get(offer_id)
-    # A surplus charge is not what the session's copy tells of.
-    is_of_it = isinstance(detail, dict) and detail.get("transactionId") == attempt.transaction_id
-    if not attempt.purpose.startswith(UPSELL_PREFIX) or not is_of_it:
-        return {}
-    noted = {**detail, "refundedAmount": float(given_back_of(attempt))}
+    noted = {**upsells.details[offer_id], "refundedAmount": float(given_back_of(attempt))}
     return {
         "upsells": {
             "accepted": list(upsells.accepted),

@@ -13,6 +13,7 @@ from funnel.payments.nmi.sanitising import clean, identifier
 
 _LONGEST: Final = {"event_id": 100, "event_type": 64, "order_id": 100, "transaction_id": 100}
 _AMOUNT: Final = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,4})?")
+_GIVE_BACK: Final = ("refund", "credit")
 _CURRENCY: Final = re.compile(r"[A-Za-z]{3}")
 _KEPT: Final = {
     "condition": "condition",
@@ -79,9 +80,11 @@ def read(body: bytes) -> Event:
 
 
 def _name(content: dict[str, Any], field_name: str) -> str:
-    """Return an identifier; one that does not fit is none: cut short it would be another."""
-    text = _text(content.get(field_name))
-    return text if len(text) <= _LONGEST[field_name] else ""
+    """Return an identifier; one that does not fit is none: with less of it it would be another."""
+    given = content.get(field_name)
+    text = _text(given)
+    is_whole = len(text) <= _LONGEST[field_name] and str(given).strip(" ") == text
+    return text if is_whole else ""
 
 
 def _facts(details: dict[str, Any]) -> dict[str, str]:
@@ -104,8 +107,10 @@ def _text(value: object) -> str:
 
 
 def amount_of(facts: dict[str, str]) -> Decimal | None:
-    """Return what an event says was charged; None if it does not say."""
+    """Return what an event says was charged, or given back; None if it does not say."""
     text = facts.get("amount", "")
+    if facts.get("action") in _GIVE_BACK:
+        text = text.removeprefix("-")  # it may be written as what it takes from the merchant
     return Decimal(text) if _AMOUNT.fullmatch(text) else None
 
 

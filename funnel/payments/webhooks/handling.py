@@ -11,10 +11,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from django.db import transaction
+from django.db.models import Q
 
 from funnel.payments import verdicts
 from funnel.payments.gateway import Outcome, Receipt
 from funnel.payments.models import ChargeAttempt
+from funnel.payments.money_log.recording import is_charged
 from funnel.payments.nmi import codes
 from funnel.payments.refunds.models import Refund
 from funnel.payments.refunds.noting import Told, note_reversal
@@ -38,6 +40,7 @@ _LEFT_AT_ONCE: Final = 500
 _UNKNOWN_TYPE: Final = "Nothing to do for an event of this type"
 _NO_ATTEMPT: Final = "No charge of ours has this order or transaction id"
 _ASKS: Final = "The gateway is asked"
+_VOIDED_AT_ONCE: Final = "Known: it was given back before it counted as charged"
 _WAITS: Final = "Waits until the charge is settled"
 
 
@@ -141,7 +144,7 @@ def _settle(attempt: ChargeAttempt, receipt: Receipt) -> str:
     except SessionNotFoundError:
         logger.info("The session of charge attempt %s is gone; the attempt is kept", attempt.pk)
     attempt.refresh_from_db(fields=["state"])
-    return f"{receipt.outcome.value.capitalize()}: the charge is {_words(attempt)}"
+    return f"{receipt.outcome.value.capitalize()}. Charge: {_words(attempt)}"
 
 
 def _ask_soon(attempt: ChargeAttempt) -> str:
@@ -162,6 +165,8 @@ def _of_reversal(event: GatewayEvent, *, is_void: bool) -> str:
     if is_void and attempt.state not in verdicts.CHARGED:
         # It overtook the sale's own event: charged, and given back before it was settled.
         return _settle(attempt, _receipt_of(event, Outcome.VOIDED))
+    if is_void and not is_charged(attempt):
+        return _VOIDED_AT_ONCE
     if attempt.is_open:
         _ask_soon(attempt)
         return _WAITS
@@ -178,14 +183,24 @@ def _of_reversal(event: GatewayEvent, *, is_void: bool) -> str:
 
 
 def _attempt_of_reversal(event: GatewayEvent, *, is_void: bool) -> ChargeAttempt | None:
-    """Return the attempt that a void changes, or that a refund, a transaction of its own, is of."""
+    """Return the attempt that a void changes, or that a refund, a transaction of its own, is of.
+
+    The void of a refund changes that one, which is of an attempt too.
+    """
     attempts = ChargeAttempt.objects.filter(gateway=event.gateway)
     if is_void:
-        return attempts.filter(transaction_id=event.transaction_id or None).first()
-    ours = Refund.objects.filter(gateway=event.gateway, gateway_order_id=event.order_id)
-    refund = ours.select_related("attempt").first()
+        voided = attempts.filter(transaction_id=event.transaction_id or None).first()
+        if voided is not None:
+            return voided
+    ours = Refund.objects.filter(gateway=event.gateway).select_related("attempt")
+    same = Q(gateway_order_id=event.order_id)
+    if is_void and event.transaction_id:
+        same |= Q(transaction_id=event.transaction_id)
+    refund = ours.filter(same).first()
     if refund is not None:
         return refund.attempt
+    if is_void:
+        return None
     names = {event.transaction_id, event.facts.get("originalTransactionId", "")} - {""}
     return attempts.filter(transaction_id__in=names).first()
 

@@ -47,7 +47,7 @@ def create(simulator: Simulator, given: Mapping[str, Any] | None) -> Reply:
     if card is None:
         return _wrong("ccnumber", "This is no test card of the simulator")
     if expiry is None:
-        return _wrong("ccexp", "Expiry is month and year: 10/25")
+        return _wrong("ccexp", "Expiry is month and year: MM/YY")
     if typed["cvv"] and not _CVV.fullmatch(typed["cvv"]):
         return _wrong("cvv", "CVV is 3 or 4 digits")
     exp = f"{expiry[1]}{expiry[2]}"

@@ -8,7 +8,9 @@ import select
 import socket
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 _MAX_BODY: Final = 1_000_000
 _HANG_STEP_SECONDS: Final = 0.05
 _NOT_FOUND: Final = Reply(status=404, body=b"Not found\n", content_type="text/plain")
+_WRONG_HOST: Final = Reply(
+    status=421, body=b"Call it by its address, or localhost.\n", content_type="text/plain"
+)
 _BAD_REQUEST: Final = Reply(status=400, body=b"Bad request\n", content_type="text/plain")
 
 
@@ -73,7 +78,9 @@ class Handler(BaseHTTPRequestHandler):
         """Serve Collect.js, its frames, and the control API's pages."""
         path = urlsplit(self.path).path
         if path.startswith(PREFIX):
-            self._send(self.server.control.get(path.removeprefix(PREFIX)))
+            here = self._is_called_by_address()
+            page = self.server.control.get(path.removeprefix(PREFIX)) if here else _WRONG_HOST
+            self._send(page)
         else:
             self._send(collect.page(path) or _NOT_FOUND)
 
@@ -111,7 +118,22 @@ class Handler(BaseHTTPRequestHandler):
             return form(told, note="wrong security key")
         return simulator.transact.answer(fields)
 
+    def _is_called_by_address(self) -> bool:
+        """Tell whether a request is for us by an address or a name without a dot.
+
+        Other names may be a stranger's, led here by the name server for a page of theirs to read
+        and change the books as its own.
+        """
+        with suppress(ValueError):
+            host = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
+            if "." not in host and ":" not in host:
+                return bool(host)
+            return bool(ip_address(host))
+        return False
+
     def _control(self, path: str, body: bytes) -> Reply:
+        if not self._is_called_by_address():
+            return _WRONG_HOST
         # A page of another site can send a form here, but no JSON: it would have to ask first.
         if self.headers.get_content_type() != "application/json":
             return Reply(status=415, body=b"Send JSON.\n", content_type="text/plain")
@@ -128,7 +150,7 @@ class Handler(BaseHTTPRequestHandler):
     def _json(body: bytes) -> dict[str, Any] | None:
         try:
             given = json.loads(body or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         return given if isinstance(given, dict) else None
 

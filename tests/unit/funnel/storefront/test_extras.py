@@ -137,6 +137,28 @@ def test_a_broken_answer_shows_the_offers_again(browser: Shopper, changes: dict[
     assert SandboxCharge.objects.count() == 0
 
 
+CARD_DATA = {
+    **dict.fromkeys(("card_fingerprint", "card", "note", "key", "offer"), "4111 1111 1111 1111"),
+    "cvv": "123",
+}
+
+
+@pytest.mark.parametrize("field", CARD_DATA)
+@pytest.mark.parametrize("decision", ["accept", "decline"])
+def test_an_answer_with_card_data_is_refused_whole(
+    browser: Shopper, decision: str, field: str
+) -> None:
+    given = {"offer": "upsell-1-serum", field: CARD_DATA[field]}
+
+    answer = browser.answer("/upsell-1", decision, **given)
+
+    assert answer.status_code == 422
+    assert "looks like card data, so nothing was charged" in answer.content.decode()
+    assert "4111 1111" not in answer.content.decode()
+    assert not ChargeAttempt.objects.filter(step="upsell-1").exists()
+    assert browser.get("/upsell-1").status_code == 200  # declined nothing either
+
+
 def test_a_long_key_declines_all_the_same(browser: Shopper) -> None:
     browser.answer("/upsell-1", "decline", key="k" * 255)
     answer = browser.answer("/upsell-1", "decline", key="k" * 255)

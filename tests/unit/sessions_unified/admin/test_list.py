@@ -241,3 +241,19 @@ def test_a_count_stops_at_the_cap(root: Client, monkeypatch: pytest.MonkeyPatch)
         make()
 
     assert "more than 2\nsessions" in html(root)
+
+
+@pytest.mark.parametrize("query", ["status__exact", "step", "q", "other"])
+def test_a_nul_in_a_filter_finds_nothing_and_breaks_nothing(root: Client, query: str) -> None:
+    answer = root.get(LIST, {query: "\0"})
+
+    assert answer.status_code == 302
+    assert root.get(answer["Location"]).status_code in {200, 302}
+
+
+@pytest.mark.parametrize("what", ["change", "history", "delete"])
+@pytest.mark.parametrize("rows", ["unifiedsession", "sessionlink"])
+def test_a_nul_in_an_address_names_no_row(root: Client, rows: str, what: str) -> None:
+    answer = root.get(f"/admin/sessions_unified/{rows}/ws_5F1_5Fa%00/{what}/")
+
+    assert answer.status_code in {302, 403, 404}

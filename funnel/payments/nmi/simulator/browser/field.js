@@ -9,7 +9,7 @@
   const AUTOCOMPLETE = { ccnumber: "cc-number", ccexp: "cc-exp", cvv: "cc-csc" };
   const RULES = {
     ccnumber: [/^[0-9]{13,19}$/, "Type the whole card number"],
-    ccexp: [/^(0[1-9]|1[0-2])\/?[0-9]{2}$/, "Type month and year: 10/25"],
+    ccexp: [/^(0[1-9]|1[0-2])\/?[0-9]{2}$/, "Type month and year: MM/YY"],
     cvv: [/^[0-9]{3,4}$/, "Type the 3 or 4 digits on the card"],
   };
   const STYLES = ["color", "font-size", "font-family", "padding", "caret-color"];

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from funnel.checks import check_gateway, check_nmi, check_nmi_webhooks
+from funnel.checks import check_gateway, check_nmi, check_nmi_card_form, check_nmi_webhooks
 from funnel.payments.nmi.conf import NmiConf
 from tests.unit.funnel.payments.nmi.conftest import GATEWAY
 
@@ -74,6 +74,17 @@ def test_w010_webhooks_that_cannot_be_checked_are_pointed_out(
     nmi(WEBHOOK_KEYS=keys)
 
     assert [message.id for message in check_nmi_webhooks()] == ["funnel.W010"]
+
+
+def test_w011_a_checkout_without_a_card_form_is_pointed_out(nmi: Callable[..., None]) -> None:
+    nmi(TOKENIZATION_KEY="")
+    missing = [message.id for message in check_nmi_card_form()]
+    nmi(TOKENIZATION_KEY="public")
+
+    present = check_nmi_card_form()
+
+    assert missing == ["funnel.W011"]
+    assert present == []
 
 
 def test_w010_one_key_is_enough(nmi: Callable[..., None]) -> None:

@@ -105,6 +105,17 @@ def test_an_identifier_that_does_not_fit_is_none_rather_than_another() -> None:
     assert read(changed(event_body=body)).order_id == ""
 
 
+@pytest.mark.parametrize("more", ["\0", "\u200b", "\n", "\x7f", "\u2028"])
+def test_an_identifier_with_what_is_not_printed_is_none_either(more: str) -> None:
+    body = EVENT["event_body"] | {"order_id": f"fs-{more}1", "transaction_id": f"12{more}"}
+
+    event = read(changed(event_body=body))
+
+    assert (event.order_id, event.transaction_id) == ("", "")
+    with pytest.raises(MalformedEventError):
+        read(changed(event_id=f"e{more}1"))
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner),

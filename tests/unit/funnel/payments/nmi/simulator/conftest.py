@@ -24,23 +24,23 @@ class Client:
     simulator: Simulator
     timeout: float = 5
 
-    def post(self, path: str, body: bytes, content_type: str) -> tuple[int, bytes]:
+    def post(self, path: str, body: bytes, content_type: str, **headers: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(
             urlsplit(self.simulator.url).netloc, timeout=self.timeout
         )
         try:
-            connection.request("POST", path, body, {"Content-Type": content_type})
+            connection.request("POST", path, body, {"Content-Type": content_type, **headers})
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:
             connection.close()
 
-    def get(self, path: str) -> tuple[int, bytes]:
+    def get(self, path: str, **headers: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(
             urlsplit(self.simulator.url).netloc, timeout=self.timeout
         )
         try:
-            connection.request("GET", path)
+            connection.request("GET", path, headers=headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:

@@ -95,6 +95,28 @@ def test_another_sites_page_cannot_act_through_a_browser(
     assert len(simulator.charges) == 1
 
 
+@pytest.mark.parametrize(
+    "host", ["rebound.example", "rebound.example:8900", "127.0.0.1.example", "", "[", "a.b."]
+)
+def test_a_name_that_was_led_here_opens_nothing(
+    client: Client, simulator: Simulator, host: str
+) -> None:
+    client.sale("fs-1")
+
+    looked, books = client.get("/_control/books", Host=host)
+    acted, _ = client.post("/_control/reset", b"{}", "application/json", Host=host)
+
+    assert (looked, acted) == (421, 421)
+    assert b"fs-1" not in books
+    assert len(simulator.charges) == 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "[::1]:8900", "localhost", "nmi:8900"])
+def test_addresses_and_names_within_a_network_are_its_own(client: Client, host: str) -> None:
+    assert client.get("/_control/books", Host=host)[0] == 200
+    assert client.post("/_control/reset", b"{}", "application/json", Host=host)[0] == 200
+
+
 def test_a_reset_forgets_everything_but_goes_on_counting(
     client: Client, simulator: Simulator
 ) -> None:
@@ -178,7 +200,7 @@ def test_a_typed_card_becomes_a_token_with_its_hash(client: Client, simulator: S
     assert (paid["response"], paid["cvvresponse"]) == ("1", "M")
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"nonsense", b"\xff"])
+@pytest.mark.parametrize("body", [b"", b"[]", b"nonsense", b"\xff", b"[" * 100_000])
 def test_no_body_breaks_it(client: Client, body: bytes) -> None:
     assert client.post("/token/create", body, "application/json")[0] == 400
     assert client.post("/_control/mode", body, "application/json")[0] == 400
