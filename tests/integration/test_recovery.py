@@ -541,4 +541,7 @@ def test_the_command_says_what_became_of_each() -> None:
         in text
     )
     assert "1 inconclusive, 1 settled." in text
-    assert again.getvalue() == "Nothing is due.\n"
+    assert again.getvalue().startswith("Nothing is due. 1 open; the next is asked for in ")
+    ChargeAttempt.objects.all().delete()
+    call_command("ask_gateway", stdout=again)
+    assert "No charge or refund is open but for those in review." in again.getvalue()

@@ -143,7 +143,8 @@ def sections() -> set[str]:
 
 
 def named_by_the_doctor() -> set[str]:
-    files = [*(ROOT / "sessions_unified/doctor").glob("*.py"), *(ROOT / "funnel").rglob("doctor.py")]
+    core, shop = ROOT / "sessions_unified" / "doctor", ROOT / "funnel"
+    files = [*core.glob("*.py"), *shop.rglob("doctor.py")]
     source = "\n".join(path.read_text(encoding="utf-8") for path in files)
     return set(re.findall(r'"([a-z]+(?:-[a-z]+)+)"', source))
 
