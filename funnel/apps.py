@@ -22,8 +22,8 @@ class FunnelConfig(AppConfig):
 
         if metrics.measure not in exposition.ASKS:
             exposition.ASKS.append(metrics.measure)
-        if hook_metrics.samples not in exposition.ASKS:
-            exposition.ASKS.append(hook_metrics.samples)
+        if hook_metrics.measure not in exposition.ASKS:
+            exposition.ASKS.append(hook_metrics.measure)
         for check in (payment_doctor.CHECK, hook_doctor.CHECK):
             if check not in doctor.CHECKS:
                 doctor.CHECKS.append(check)

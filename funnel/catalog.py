@@ -157,6 +157,12 @@ def offers_at(step: str) -> tuple[Offer, ...]:
     return tuple(offer for offer in OFFERS.values() if offer.step == step and not offer.is_bump)
 
 
+def offer_name(offer_id: str) -> str:
+    """Return an offer's name; the id of one that is made no longer."""
+    offer = OFFERS.get(offer_id)
+    return offer_id if offer is None else offer.name
+
+
 def bumps() -> dict[str, Offer]:
     """Return the order bumps by id."""
     return {offer.id: offer for offer in OFFERS.values() if offer.is_bump}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from sessions_unified import get_manager
 from sessions_unified.models import SessionEvent, UnifiedSession
 from tests.books import differences, is_as_asked
 from tests.fault_site import fault_site
-from tests.live_site import Answer, Shopper
+from tests.live_site import Answer, Caller, Shopper
 from tests.managing import wait_for
 from tests.paused_gateway import POINTS
 from tests.sweeps import make_due
@@ -144,7 +145,7 @@ class Rig:
         buyer = self._begin(plan)
         answer = self._charge_and_die(buyer, plan)
         self._click_again(buyer, plan)
-        assert self.sim.webhooks.drain()
+        self._let_the_gateway_finish()
         recover()
         decide(self.sim)
         assert differences(self.sim) == []
@@ -188,6 +189,18 @@ class Rig:
         self.sim.modes.reset()  # it may have died before it came to the gateway
         return answer
 
+    def _let_the_gateway_finish(self) -> None:
+        """Wait until it has done all that it was asked, and told all that it has to tell.
+
+        Staff may call a charge "not executed" an hour after it came into review. Here the hour is
+        over at once, so what a dead process had sent must not arrive after it.
+        """
+        # Answered after everything that was waiting to be accepted.
+        Caller(base=self.sim.url).send("GET", "/_control/")
+        wait_for(lambda: not _requests_of_the_gateway())
+        self.sim.webhooks.release(is_reversed=True)
+        assert self.sim.webhooks.drain()
+
     @staticmethod
     def _click_again(buyer: Buyer, plan: Plan) -> None:
         """Repeat the request, and send it under other keys, all at once."""
@@ -216,6 +229,11 @@ class Rig:
         assert paid.status == 200, (paid.body, buyer.story())
         assert buyer.states().count(State.SUCCEEDED) == 1
         assert differences(self.sim) == []
+
+
+def _requests_of_the_gateway() -> list[str]:
+    """Return the threads in which the simulator answers requests; so `socketserver` names them."""
+    return [each.name for each in threading.enumerate() if "process_request" in each.name]
 
 
 def recover() -> None:

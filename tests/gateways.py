@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from funnel.payments.gateway import Outcome, Receipt
 from funnel.payments.sandbox import SandboxGateway
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from pytest_django.fixtures import SettingsWrapper
 
     from funnel.payments.gateway import Reversal, Sale
+
+AnyScripted = TypeVar("AnyScripted", bound="ScriptedGateway")
 
 
 class ScriptedGateway(SandboxGateway):
@@ -38,6 +42,17 @@ class ScriptedGateway(SandboxGateway):
             type(self).meanwhile(sale)
         receipt = super().sale(sale)
         return receipt if self.change is None else type(self).change(receipt)
+
+
+def taking(
+    gateway: type[AnyScripted], settings: SettingsWrapper, **changes: object
+) -> Iterator[type[AnyScripted]]:
+    """Take the money by a gateway, with more of ``FUNNEL`` changed: what a fixture yields from."""
+    path = f"{gateway.__module__}.{gateway.__qualname__}"
+    settings.FUNNEL = settings.FUNNEL | {"GATEWAY": path} | changes
+    gateway.reset()
+    yield gateway
+    gateway.reset()
 
 
 class SlowGateway(SandboxGateway):

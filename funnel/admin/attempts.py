@@ -18,6 +18,7 @@ from funnel.admin.giving_back import give_back_url, may_give_back
 from funnel.catalog import OFFERS
 from funnel.payments.models import CHECKOUT, ChargeAttempt, upsell_purpose
 from sessions_unified.admin import formatting
+from sessions_unified.admin.filters import ValueFilter
 from sessions_unified.clock import get_clock
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from django.utils.safestring import SafeString
 
 
-class PurposeFilter(SimpleListFilter):
+class PurposeFilter(ValueFilter):
     """By what was charged for: the order, or one of the catalogue's offers."""
 
     title = "purpose"
@@ -38,10 +39,6 @@ class PurposeFilter(SimpleListFilter):
         """Return the purposes."""
         offers = [(upsell_purpose(offer), offer) for offer in OFFERS if not OFFERS[offer].is_bump]
         return [(CHECKOUT, "checkout"), *offers]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the attempts of the chosen purpose."""
-        return queryset.filter(purpose=self.value()) if self.value() else queryset
 
 
 class AttentionFilter(SimpleListFilter):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.utils.html import format_html
 
 from funnel.payments.models import ChargeAttempt
 from sessions_unified.admin import formatting

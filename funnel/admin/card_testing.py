@@ -10,11 +10,12 @@ from django.contrib.admin import SimpleListFilter
 from django.urls import reverse
 from django.utils.html import format_html
 
+from funnel.payments import verdicts
 from funnel.payments.card_testing import stops
 from funnel.payments.card_testing.models import CardTestingStop
-from funnel.payments.models import ChargeAttempt
 from sessions_unified.admin import formatting
 from sessions_unified.admin.base import ExactSearchAdmin
+from sessions_unified.admin.filters import ValueFilter
 from sessions_unified.clock import get_clock
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class StopFilter(SimpleListFilter):
         return queryset.exclude(holding) if self.value() == "past" else queryset
 
 
-class _RefusedFilter(SimpleListFilter):
+class _RefusedFilter(ValueFilter):
     """By one keyed hash; offered only where a link has named it.
 
     Only what was refused is found: it is what was counted, and what has an index.
@@ -64,10 +65,8 @@ class _RefusedFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the refused attempts of it."""
-        if not self.value():
-            return queryset
-        refused = (ChargeAttempt.State.DECLINED, ChargeAttempt.State.REJECTED)
-        return queryset.filter(**{str(self.parameter_name): self.value()}, state__in=refused)
+        found = super().queryset(request, queryset)
+        return found.filter(state__in=verdicts.REFUSED) if self.value() else found
 
 
 class AddressFilter(_RefusedFilter):

@@ -14,7 +14,9 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from funnel.admin.base import state_badge
+from funnel.admin.reasons import ReasonField
 from funnel.exceptions import OutcomeUnsettledError, RefundRefusedError
+from funnel.payments.imported import GATEWAY as IMPORTED
 from funnel.payments.models import ChargeAttempt
 from funnel.payments.refunds import portions
 from funnel.payments.refunds.models import Refund
@@ -25,7 +27,6 @@ from sessions_unified.clock import get_clock
 from sessions_unified.exceptions import TierUnavailableError
 from sessions_unified.models import UnifiedSession
 from sessions_unified.money import exponent, quantize
-from sessions_unified.validators import no_card_data
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 PERMISSION: Final = "funnel.refund_charge"
 _REFUND: Final = Refund.Kind.REFUND.value
 _VOID: Final = Refund.Kind.VOID.value
-_REASON_LENGTH: Final = 500
 _HOW: Final = [
     (_REFUND, "Refund it: money that has been, or will be, settled goes back"),
     (_VOID, "Void it: the charge never settles. Only before the gateway's end of day"),
@@ -55,13 +55,7 @@ class GiveBackForm(forms.Form):
     key = forms.CharField(widget=forms.HiddenInput)
     amount = forms.DecimalField(label="Amount")
     how = forms.ChoiceField(choices=_HOW, widget=forms.RadioSelect, initial=_REFUND, label="How")
-    reason = forms.CharField(
-        max_length=_REASON_LENGTH,
-        widget=forms.Textarea(attrs={"class": "su-wide", "rows": 3}),
-        validators=[no_card_data],
-        label="Reason",
-        help_text="For the books. The customer does not see it.",
-    )
+    reason = ReasonField(help_text="For the books. The customer does not see it.")
 
     def __init__(self, data: Any, *, currency: str, line: Portion | None, may_void: bool) -> None:
         super().__init__(data, initial={"key": new_key()})
@@ -89,7 +83,7 @@ def give_back_url(attempt: ChargeAttempt, line: int | None = None) -> str:
 
 def may_give_back(user: User | AnonymousUser, attempt: ChargeAttempt) -> bool:
     """Tell whether there is something to give back, and this user may."""
-    is_known = attempt.state in REFUNDABLE and attempt.gateway != "imported"
+    is_known = attempt.state in REFUNDABLE and attempt.gateway != IMPORTED
     return is_known and user.has_perm(PERMISSION)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin, messages
-from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists
@@ -20,6 +19,7 @@ from funnel.hooks.event import TYPES
 from funnel.hooks.models import HookDelivery
 from funnel.hooks.replaying import REPLAYABLE, replay
 from sessions_unified.admin import formatting
+from sessions_unified.admin.filters import ValueFilter
 from sessions_unified.clock import get_clock
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _LIST: Final = "admin:funnel_hookdelivery_changelist"
 _LOOKS: Final = {State.DELIVERED: "completed", State.FAILED: "failed", State.PENDING: "processing"}
 
 
-class TargetFilter(SimpleListFilter):
+class TargetFilter(ValueFilter):
     """By the targets that are configured."""
 
     title = "target"
@@ -45,12 +45,8 @@ class TargetFilter(SimpleListFilter):
         """Return the targets."""
         return [(name, name) for name in get_conf().HOOKS]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return what the chosen target is told."""
-        return queryset.filter(target=self.value()) if self.value() else queryset
 
-
-class TypeFilter(SimpleListFilter):
+class TypeFilter(ValueFilter):
     """By what happened."""
 
     title = "type"
@@ -59,10 +55,6 @@ class TypeFilter(SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
         """Return the types."""
         return [(kind, formatting.words(kind)) for kind in TYPES]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the deliveries of the chosen type."""
-        return queryset.filter(type=self.value()) if self.value() else queryset
 
 
 @admin.register(HookDelivery)

@@ -16,13 +16,14 @@ from django.utils.html import format_html
 
 from funnel.admin.base import MoneyAdmin
 from funnel.admin.giving_back import give_back_view
+from funnel.admin.reasons import ReasonField
+from funnel.admin.reviews import PERMISSION
 from funnel.exceptions import RefundRefusedError
 from funnel.payments.refunds.models import Refund
 from funnel.payments.refunds.resolving import not_executed_from, resolve_refund
 from sessions_unified.admin import formatting
 from sessions_unified.admin.base import STAFF, staff_manager
 from sessions_unified.clock import get_clock
-from sessions_unified.validators import no_card_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from django.urls import URLPattern
     from django.utils.safestring import SafeString
 
-_RESOLVE: Final = "funnel.resolve_charge"
 _LOOKS: Final = {
     Refund.State.CLAIMED: "processing",
     Refund.State.UNKNOWN: "expired",
@@ -77,12 +77,7 @@ class ResolveForm(forms.Form):
         label="Transaction id",
         widget=forms.TextInput(attrs={"class": "su-wide", "autocomplete": "off"}),
     )
-    reason = forms.CharField(
-        max_length=500,
-        widget=forms.Textarea(attrs={"class": "su-wide", "rows": 3}),
-        validators=[no_card_data],
-        label="Reason",
-    )
+    reason = ReasonField()
 
 
 @admin.register(Refund)
@@ -132,7 +127,7 @@ class RefundAdmin(MoneyAdmin):
             Http404: there is no such refund.
 
         """
-        if not request.user.has_perm(_RESOLVE):
+        if not request.user.has_perm(PERMISSION):
             raise PermissionDenied
         refund = Refund.objects.select_related("attempt").filter(pk=pk).first()
         if refund is None:
@@ -188,7 +183,7 @@ class RefundAdmin(MoneyAdmin):
         """Show a refund, and the way to a decision where one is needed."""
         refund = self.get_object(request, object_id)
         is_in_review = refund is not None and refund.state == Refund.State.NEEDS_REVIEW
-        may = is_in_review and request.user.has_perm(_RESOLVE)
+        may = is_in_review and request.user.has_perm(PERMISSION)
         url = reverse("admin:funnel_refund_resolve", args=[refund.pk]) if refund and may else ""
         context = {"in_review": is_in_review, "resolve_url": url, **(extra_context or {})}
         return super().change_view(request, object_id, form_url, context)

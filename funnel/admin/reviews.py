@@ -11,6 +11,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
+from funnel.admin.reasons import ReasonField
 from funnel.exceptions import ResolutionRefusedError
 from funnel.payments.imported import GATEWAY as IMPORTED
 from funnel.payments.models import ChargeAttempt
@@ -24,7 +25,6 @@ from sessions_unified.admin import formatting
 from sessions_unified.admin.base import staff_manager
 from sessions_unified.clock import get_clock
 from sessions_unified.exceptions import InvalidChangeError, TierUnavailableError
-from sessions_unified.validators import no_card_data
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
@@ -35,15 +35,6 @@ if TYPE_CHECKING:
 PERMISSION: Final = "funnel.resolve_charge"
 _SETTLE: Final = "settle"
 _CLOSE: Final = "close"
-_REASON_LENGTH: Final = 500
-_WIDE: Final = {"class": "su-wide"}
-
-
-def _reason() -> forms.CharField:
-    area = forms.Textarea(attrs={**_WIDE, "rows": 3})
-    return forms.CharField(
-        max_length=_REASON_LENGTH, widget=area, label="Reason", validators=[no_card_data]
-    )
 
 
 class SettleForm(forms.Form):
@@ -53,16 +44,18 @@ class SettleForm(forms.Form):
         r"^[\x21-\x7e]+$",
         max_length=100,
         label="Transaction id",
-        widget=forms.TextInput(attrs={**_WIDE, "autocomplete": "off", "spellcheck": "false"}),
+        widget=forms.TextInput(
+            attrs={"class": "su-wide", "autocomplete": "off", "spellcheck": "false"}
+        ),
         error_messages={"invalid": "Give the id exactly as the gateway shows it."},
     )
-    reason = _reason()
+    reason = ReasonField()
 
 
 class CloseForm(forms.Form):
     """It was not executed."""
 
-    reason = _reason()
+    reason = ReasonField()
 
 
 def may_decide(user: User | AnonymousUser, attempt: ChargeAttempt) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from funnel.hooks.event import HookEvent
@@ -32,25 +32,6 @@ class Result:
     def is_delivered(self) -> bool:
         """Whether the target has it."""
         return not self.error
-
-    @classmethod
-    def done(cls) -> Self:
-        """Return a success."""
-        return cls()
-
-    @classmethod
-    def failed(
-        cls,
-        error: str,
-        *,
-        retry_after_seconds: float = 0.0,
-        is_final: bool = False,
-        rests: bool = False,
-    ) -> Self:
-        """Return a failure."""
-        return cls(
-            error=error, retry_after_seconds=retry_after_seconds, is_final=is_final, rests=rests
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

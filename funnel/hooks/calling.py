@@ -37,8 +37,8 @@ class CallableTarget(Target):
             tell: Callable[[HookEvent], object] = import_string(self.path)
             tell(event)
         except (Exception, SystemExit) as exc:  # noqa: BLE001  (whatever it raises is a failed try)
-            return Result.failed(_place_of(exc))
-        return Result.done()
+            return Result(error=_place_of(exc))
+        return Result()
 
 
 def _place_of(exc: BaseException) -> str:

@@ -113,14 +113,14 @@ class Deliverer:
 
 def _try(target: Target, delivery: HookDelivery) -> Result:
     if delivery.tries > get_conf().HOOK_TRIES:
-        return Result.failed("no try has come to an end: the worker died each time", is_final=True)
+        return Result(error="no try has come to an end: the worker died each time", is_final=True)
     try:
         event = event_of(delivery)
     except (DatabaseError, TierUnavailableError):
         raise
     except Exception as exc:
         logger.exception("%s cannot be told", delivery.event_id)
-        return Result.failed(f"the order could not be read: {type(exc).__name__}")
+        return Result(error=f"the order could not be read: {type(exc).__name__}")
     return target.deliver(event)
 
 

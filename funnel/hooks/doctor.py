@@ -19,7 +19,7 @@ _LATE_RUNBOOK: Final = "hook-deliveries-late"
 def _look() -> Finding:
     tiers, watch = get_tiers(), Stopwatch()
     with short_statements(tiers.database.alias):
-        samples = metrics.samples(tiers)
+        samples = metrics.measure(tiers)
     ms = watch.ms
     pending = sum(value for what, _, value in samples if what is metrics.PENDING)
     failed = sum(value for what, _, value in samples if what is metrics.FAILED)

@@ -41,7 +41,7 @@ FAILED: Final = Measured(
 )
 
 
-def samples(tiers: Tiers) -> Samples:
+def measure(_: Tiers) -> Samples:
     """Return what waits for each target, for those of the past too while anything does.
 
     Raises:

@@ -9,7 +9,6 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 import httpx2
 
@@ -49,11 +48,6 @@ class WebhookTarget(Target):
         """Longer than a delivery can take."""
         return self.timeout_seconds + _LEASE_MARGIN_SECONDS
 
-    @property
-    def where(self) -> str:
-        """The receiver's host, for staff; never the whole address."""
-        return urlsplit(self.url).hostname or ""
-
     def deliver(self, event: HookEvent) -> Result:
         """Post it once. Only 2xx is success; no byte of an answer's body is read."""
         body = event.to_json()
@@ -65,11 +59,11 @@ class WebhookTarget(Target):
                 lambda: asyncio.run(self._post(body, headers)),
             )
         except TimeoutError:
-            return Result.failed(f"no answer within {self.timeout_seconds:g} s")
+            return Result(error=f"no answer within {self.timeout_seconds:g} s")
         except httpx2.TransportError as exc:
-            return Result.failed(f"no answer: {type(exc).__name__}")
+            return Result(error=f"no answer: {type(exc).__name__}")
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as exc:
-            return Result.failed(f"not sent: {type(exc).__name__}")
+            return Result(error=f"not sent: {type(exc).__name__}")
         return _judge(answer)
 
     async def _post(self, body: bytes, headers: dict[str, str]) -> httpx2.Response:
@@ -101,14 +95,14 @@ def _tls() -> ssl.SSLContext:
 def _judge(answer: httpx2.Response) -> Result:
     status = answer.status_code
     if answer.is_success:
-        return Result.done()
+        return Result()
     if answer.is_redirect or answer.has_redirect_location:
-        return Result.failed(f"answered {status}, a redirect: they are not followed")
+        return Result(error=f"answered {status}, a redirect: they are not followed")
     text = f"answered {status}"
     if status == HTTPStatus.GONE:
-        return Result.failed(f"{text}: it wants no more", is_final=True)
+        return Result(error=f"{text}: it wants no more", is_final=True)
     asked = _retry_after(answer) if status in _ASKS_TO_WAIT else 0.0
-    return Result.failed(text, retry_after_seconds=asked, rests=status in _ASKS_TO_WAIT)
+    return Result(error=text, retry_after_seconds=asked, rests=status in _ASKS_TO_WAIT)
 
 
 def _retry_after(answer: httpx2.Response) -> float:

@@ -69,6 +69,8 @@ class Receipt:
         reason: for staff and logs: no card data.
         response: the sanitised answer.
         order_id: ours, if it says; a transaction looked up by its id must name it.
+        discrepancy: what of the answer a person has to look into although it is conclusive, as a
+            second charge of one order id; empty: nothing.
 
     """
 
@@ -79,6 +81,7 @@ class Receipt:
     reason: str = ""
     response: Mapping[str, Any] = field(default_factory=dict)
     order_id: str | None = None
+    discrepancy: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -187,6 +187,12 @@ class ChargeAttempt(models.Model):
         """Whether its outcome is still to come."""
         return self.state in self.OPEN
 
+    @property
+    def offer_id(self) -> str | None:
+        """The offer that it is for; None for the order."""
+        is_order = not self.purpose.startswith(UPSELL_PREFIX)
+        return None if is_order else self.purpose.removeprefix(UPSELL_PREFIX)
+
 
 class IdempotencyRecord(models.Model):
     """One Idempotency-Key of one session, bound to the operation it first came with.

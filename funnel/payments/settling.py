@@ -6,7 +6,6 @@ step, the event and the stored answer together.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,8 +14,7 @@ from django.db import transaction
 
 from funnel import flow
 from funnel.catalog import OFFERS
-from funnel.exceptions import ResolutionRefusedError
-from funnel.payments import cards, idempotency, metrics, replies, verdicts
+from funnel.payments import cards, idempotency, metrics, notes, replies, verdicts
 from funnel.payments.gateway import Outcome, Receipt
 from funnel.payments.models import CHECKOUT, UPSELL_PREFIX, ChargeAttempt
 from funnel.payments.money_log.recording import book_attempt
@@ -34,11 +32,8 @@ if TYPE_CHECKING:
     from sessions_unified.manager import UnifiedSessionManager
     from sessions_unified.snapshot import SessionSnapshot
 
-logger = logging.getLogger(__name__)
-
 State = ChargeAttempt.State
 _GATEWAY: Final = Source()
-_TEXT_LENGTH: Final = 200
 _SHARED_REASON: Final = "Another attempt has this transaction"
 
 
@@ -70,13 +65,13 @@ def _keep_orphan(attempt_id: int, receipt: Receipt, source: Source) -> None:
         receipt = _of_this(attempt, receipt)
         state = verdicts.state_after(attempt, receipt, source)
         if source.decided_by:
-            receipt = _record_decision(attempt, state, receipt, source)
-        _note_contradiction(attempt, receipt, source)
+            receipt = notes.record_decision(attempt, state, receipt, source)
+        notes.note_contradiction(attempt, receipt, source)
         if state != attempt.state:
             is_success = receipt.outcome is Outcome.SUCCEEDED
             _record(attempt, State.SURPLUS if is_success else state, receipt)
             close_if_nothing_left(attempt)
-        _count_question(attempt, receipt, source)
+        notes.count_question(attempt, receipt, source)
 
 
 def _settle(
@@ -88,13 +83,13 @@ def _settle(
         receipt = _of_this(attempt, receipt)
         state = _state_after(locked.session, attempt, receipt, source)
         if source.decided_by:
-            receipt = _record_decision(attempt, state, receipt, source)
+            receipt = notes.record_decision(attempt, state, receipt, source)
             data = {"purpose": attempt.purpose, "outcome": state}
             locked.update({}, kind="charge_resolved", data=data)
-        _note_contradiction(attempt, receipt, source)
+        notes.note_contradiction(attempt, receipt, source)
         if state != attempt.state:
             _move(locked, attempt, state, receipt)
-        _count_question(attempt, receipt, source)
+        notes.count_question(attempt, receipt, source)
         # Another has settled it first: the answer is the one that a repetition gets.
         return idempotency.stored_answer(attempt) or replies.of_settled(locked.session, attempt)
 
@@ -130,33 +125,6 @@ def _move(locked: LockedSession, attempt: ChargeAttempt, state: str, receipt: Re
     idempotency.answer(attempt, None if attempt.is_open else reply)
 
 
-def _record_decision(
-    attempt: ChargeAttempt, state: str, receipt: Receipt, source: Source
-) -> Receipt:
-    """Record who decided and why; return the receipt with what they decided in spite of.
-
-    Raises:
-        ResolutionRefusedError: somebody or something has decided meanwhile, or the receipt is not
-            of this charge.
-
-    """
-    if attempt.state != State.NEEDS_REVIEW:
-        message = f"It is not in review any more: it is {attempt.get_state_display().lower()}."
-        raise ResolutionRefusedError(message)
-    if state == State.NEEDS_REVIEW:
-        found = "; ".join(verdicts.differences(attempt, receipt, is_decided=True))
-        message = f"This is not the charge that was sent. The gateway says: {found}."
-        raise ResolutionRefusedError(message)
-    attempt.resolved_by = source.decided_by
-    attempt.resolved_reason = source.reason
-    attempt.resolved_at = get_clock().now()
-    if not attempt.discrepancy:
-        return receipt
-    # They have seen it: it is part of the story now, and no longer a call for somebody to look.
-    said, attempt.discrepancy = attempt.discrepancy, ""
-    return replace(receipt, reason=f"{receipt.reason}. Before: {said}")
-
-
 def _of_this(attempt: ChargeAttempt, receipt: Receipt) -> Receipt:
     """Return the receipt; one of a transaction that another attempt has names none any more."""
     same = ChargeAttempt.objects.filter(
@@ -168,46 +136,19 @@ def _of_this(attempt: ChargeAttempt, receipt: Receipt) -> Receipt:
     return replace(receipt, transaction_id=None, reason=_SHARED_REASON, response=response)
 
 
-def _note_contradiction(attempt: ChargeAttempt, receipt: Receipt, source: Source) -> None:
-    """Keep, for staff, what a gateway says against the attempt; it changes nothing else."""
-    found = verdicts.contradiction(attempt, receipt)[:_TEXT_LENGTH]
-    if source.decided_by or not found or found == attempt.discrepancy:
-        return
-    attempt.discrepancy = found
-    attempt.save(update_fields=["discrepancy"])
-    logger.error("Charge attempt %s (%s): %s", attempt.pk, attempt.state, found)
-    gateway = attempt.gateway
-    transaction.on_commit(lambda: metrics.DISCREPANCIES.labels(gateway).inc())
-
-
-def _count_question(attempt: ChargeAttempt, receipt: Receipt, source: Source) -> None:
-    """Count an inconclusive answer, and put off the next question: ever longer."""
-    if not source.is_inquiry or receipt.outcome is not Outcome.UNKNOWN:
-        return
-    if attempt.state in {State.UNKNOWN, State.NEEDS_REVIEW}:
-        attempt.checks += 1
-        attempt.next_check_at = verdicts.next_question(attempt, get_clock().now())
-        attempt.save(update_fields=["checks", "next_check_at"])
-
-
 def _record(attempt: ChargeAttempt, state: str, receipt: Receipt) -> None:
     now = get_clock().now()
     attempt.state = state
-    _note_review(attempt)
+    notes.note_review(attempt)
     attempt.next_check_at = verdicts.next_question(attempt, now)
     attempt.transaction_id = receipt.transaction_id or attempt.transaction_id
-    attempt.reason = receipt.reason[:_TEXT_LENGTH]
+    attempt.reason = receipt.reason[: notes.TEXT_LENGTH]
     attempt.response = dict(receipt.response)
     attempt.settled_at = None if attempt.is_open else now
     attempt.save()
     book_attempt(attempt, actor=attempt.resolved_by or attempt.gateway)
     labels = (attempt.gateway, state)
     transaction.on_commit(lambda: metrics.CHARGES.labels(*labels).inc())
-
-
-def _note_review(attempt: ChargeAttempt) -> None:
-    is_in_review = attempt.state == State.NEEDS_REVIEW
-    attempt.review_since = (attempt.review_since or get_clock().now()) if is_in_review else None
 
 
 def _facts(attempt: ChargeAttempt) -> dict[str, Any]:
@@ -298,7 +239,7 @@ def _review(locked: LockedSession, late: ChargeAttempt) -> None:
     """
     late.state = State.NEEDS_REVIEW
     late.settled_at = None
-    _note_review(late)
+    notes.note_review(late)
     late.save()
     book_attempt(late, actor=late.gateway)  # taken off the books until it is decided
     locked.hold()

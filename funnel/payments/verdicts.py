@@ -141,6 +141,8 @@ def contradiction(attempt: ChargeAttempt, receipt: Receipt) -> str:
     """Return, for staff, how a receipt contradicts an attempt; empty: it does not."""
     if receipt.outcome is Outcome.SUCCEEDED:
         found = differences(attempt, receipt)
+        if receipt.discrepancy:
+            found.append(receipt.discrepancy)
         return f"The gateway says: charged, {', '.join(found)}" if found else ""
     if receipt.outcome is Outcome.VOIDED:
         is_another = attempt.is_open and _names_another(attempt, receipt)

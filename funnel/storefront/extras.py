@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from funnel.catalog import offer_name
 from funnel.exceptions import NoStoredCardError, TooManyDeclinesError
 from funnel.flow import open_offers, step_after
 from funnel.payments.card_testing.payers import payer_of
@@ -14,7 +15,6 @@ from funnel.storefront import stopped
 from funnel.storefront.keys import new_key
 from funnel.storefront.orders import fingerprint, money
 from funnel.storefront.pages import DATABASE_ERRORS, show, unavailable
-from funnel.storefront.receipts import offer_name
 from funnel.storefront.refusals import Retry, retry_at, retry_without_card
 from funnel.storefront.visits import Visit, open_visit
 from funnel.storefront.waiting import Waiting, waiting_at

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from funnel.catalog import OFFERS
+from funnel.catalog import offer_name
 from funnel.payments.models import CHECKOUT, ChargeAttempt
 from funnel.payments.refunds.models import Refund
 from funnel.storefront.orders import Order, money, order_of
@@ -82,14 +82,14 @@ def receipt_of(session: SessionSnapshot) -> Receipt:
             for offer_id, price in zip(session.upsells.accepted, prices, strict=True)
         ),
         pending=tuple(
-            offer_name(attempt.purpose.partition(":")[2])
+            offer_name(attempt.offer_id)
             for attempt in attempts
-            if attempt.is_open and attempt.purpose != CHECKOUT
+            if attempt.is_open and attempt.offer_id is not None
         ),
         total=money(sum(known, Decimal(0)), session.currency) if known else None,
         is_total_partial=None in prices,
         given_back=tuple(
-            GivenBack(name=_what(each.attempt.purpose), amount=money(each.amount, session.currency))
+            GivenBack(name=_what(each.attempt), amount=money(each.amount, session.currency))
             for each in of_order
         ),
         total_after=money(left, session.currency) if of_order and known else None,
@@ -114,14 +114,8 @@ def _paid(session: SessionSnapshot) -> set[str | None]:
     return {session.transaction_id, *paid} - {None}
 
 
-def _what(purpose: str) -> str:
-    return "Your order" if purpose == CHECKOUT else offer_name(purpose.partition(":")[2])
-
-
-def offer_name(offer_id: str) -> str:
-    """Return an offer's name; the id of one that is made no longer."""
-    offer = OFFERS.get(offer_id)
-    return offer_id if offer is None else offer.name
+def _what(attempt: ChargeAttempt) -> str:
+    return "Your order" if attempt.offer_id is None else offer_name(attempt.offer_id)
 
 
 def _price(session: SessionSnapshot, offer_id: str) -> Decimal | None:

@@ -46,7 +46,7 @@ def waiting_at(session_id: str, step: str) -> Waiting | None:
     if state == State.CLAIMED and attempt.lease_until <= get_clock().now():
         state = State.UNKNOWN  # its process died, or will learn the answer too late to wait for
     return Waiting(
-        offer_id=attempt.purpose.partition(":")[2] or None,
+        offer_id=attempt.offer_id,
         refresh_seconds=_REFRESH_SECONDS[state],
         is_in_review=state == State.NEEDS_REVIEW,
         is_in_flight=state == State.CLAIMED,

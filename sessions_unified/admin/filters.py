@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 _SOON = timedelta(hours=1)
 
 
+class ValueFilter(SimpleListFilter):
+    """By one value of a field: the one that is called like the parameter."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the rows with the chosen value."""
+        chosen = {str(self.parameter_name): self.value()}
+        return queryset.filter(**chosen) if self.value() else queryset
+
+
 class StepFilter(SimpleListFilter):
     """By the flow's steps."""
 
@@ -84,7 +93,7 @@ def alive_at(now: datetime) -> Q:
     return ~Q(status=EXPIRED) & (Q(expires_at__gt=now) | (~Q(status=COMPLETED) & stays))
 
 
-class KindFilter(SimpleListFilter):
+class KindFilter(ValueFilter):
     """By what happened; the admin's ``kinds`` names what can."""
 
     title = "kind"
@@ -94,7 +103,3 @@ class KindFilter(SimpleListFilter):
         """Return the kinds of events."""
         kinds: tuple[str, ...] = getattr(model_admin, "kinds", ())
         return [(kind, kind.replace("_", " ")) for kind in kinds]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the events of the chosen kind."""
-        return queryset.filter(kind=self.value()) if self.value() else queryset

@@ -29,7 +29,7 @@ FIRST_SEED = int(os.environ.get("CRASH_SEED", "0"))
 
 @pytest.fixture(scope="module")
 def sim() -> Iterator[Simulator]:
-    with running_simulator(hang_seconds=3) as started:
+    with running_simulator(hang_seconds=1.5) as started:
         yield started
 
 

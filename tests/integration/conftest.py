@@ -13,7 +13,7 @@ from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.testing import FrozenClock
 from sessions_unified.tiers import Tiers, build_tiers
 from tests.fault_site import proxy_to
-from tests.gateways import ScriptedGateway
+from tests.gateways import ScriptedGateway, taking
 from tests.managing import warm
 
 if TYPE_CHECKING:
@@ -28,10 +28,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def gateway(settings: SettingsWrapper) -> Iterator[type[ScriptedGateway]]:
     """Take the money by the scripted gateway."""
-    settings.FUNNEL = settings.FUNNEL | {"GATEWAY": "tests.gateways.ScriptedGateway"}
-    ScriptedGateway.reset()
-    yield ScriptedGateway
-    ScriptedGateway.reset()
+    yield from taking(ScriptedGateway, settings)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from sessions_unified.clock import get_clock
 from sessions_unified.models import UnifiedSession
 from tests.charges import answer, paid, start
 from tests.charges import pay as pay_with
-from tests.gateways import ReversingGateway
+from tests.gateways import ReversingGateway, taking
 from tests.refunds import audit_refunds, order_of, refund
 
 if TYPE_CHECKING:
@@ -33,10 +33,7 @@ SEES = ("view_unifiedsession", "view_chargeattempt", "view_refund", "view_moneye
 
 @pytest.fixture(autouse=True)
 def gateway(settings: SettingsWrapper) -> Iterator[type[ReversingGateway]]:
-    settings.FUNNEL = settings.FUNNEL | {"GATEWAY": "tests.gateways.ReversingGateway"}
-    ReversingGateway.reset()
-    yield ReversingGateway
-    ReversingGateway.reset()
+    yield from taking(ReversingGateway, settings)
 
 
 def signed_in(*codenames: str) -> Client:

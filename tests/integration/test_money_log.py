@@ -34,7 +34,7 @@ from sessions_unified import get_manager
 from sessions_unified.clock import get_clock
 from sessions_unified.exceptions import SessionNotFoundError
 from tests.charges import answer, attempts, paid, pay, start
-from tests.gateways import ReversingGateway
+from tests.gateways import ReversingGateway, taking
 from tests.refunds import audit_refunds, booked, order_of, refund, staff, total
 
 if TYPE_CHECKING:
@@ -50,10 +50,7 @@ SERUM = "upsell-1-serum"
 
 @pytest.fixture(autouse=True)
 def gateway(settings: SettingsWrapper) -> Iterator[type[ReversingGateway]]:
-    settings.FUNNEL = settings.FUNNEL | {"GATEWAY": "tests.gateways.ReversingGateway"}
-    ReversingGateway.reset()
-    yield ReversingGateway
-    ReversingGateway.reset()
+    yield from taking(ReversingGateway, settings)
 
 
 def an_attempt(**given: Any) -> ChargeAttempt:

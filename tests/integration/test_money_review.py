@@ -29,7 +29,7 @@ from tests.charges import (
     start,
     states,
 )
-from tests.gateways import ReversingGateway
+from tests.gateways import ReversingGateway, taking
 from tests.refunds import audit_refunds, order_of, refund, total
 
 if TYPE_CHECKING:
@@ -49,10 +49,7 @@ DECLINED = Receipt(outcome=Outcome.DECLINED)
 
 @pytest.fixture
 def gateway(settings: SettingsWrapper) -> Iterator[type[ReversingGateway]]:
-    settings.FUNNEL = settings.FUNNEL | {"GATEWAY": "tests.gateways.ReversingGateway"}
-    ReversingGateway.reset()
-    yield ReversingGateway
-    ReversingGateway.reset()
+    yield from taking(ReversingGateway, settings)
 
 
 def learn(attempt: ChargeAttempt, **changes: Any) -> None:

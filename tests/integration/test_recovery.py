@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
@@ -37,6 +38,7 @@ from tests.charges import (
     start,
     states,
 )
+from tests.gateways import taking
 from tests.managing import cleaner
 from tests.sweeps import QuestionedGateway, make_due
 
@@ -54,13 +56,7 @@ NEVER = "tok_timeout_uncharged"
 @pytest.fixture
 def gateway(settings: SettingsWrapper) -> Iterator[type[QuestionedGateway]]:
     """Take the money by a gateway whose answers to questions are scripted too."""
-    settings.FUNNEL = settings.FUNNEL | {
-        "GATEWAY": "tests.sweeps.QuestionedGateway",
-        "CHECKS_BEFORE_REVIEW": 3,
-    }
-    QuestionedGateway.reset()
-    yield QuestionedGateway
-    QuestionedGateway.reset()
+    yield from taking(QuestionedGateway, settings, CHECKS_BEFORE_REVIEW=3)
 
 
 def lost(card: str = LOST, **options: Any) -> str:
@@ -502,6 +498,23 @@ def test_a_later_receipt_never_changes_what_is_settled_and_is_noted(
     assert states(session_id) == [State.SUCCEEDED]
     assert only(session_id).discrepancy == "The gateway says: declined"
     assert caplog.text.count("The gateway says") == 4
+    audit(session_id)
+
+
+def test_two_charges_under_one_order_settle_it_and_are_noted(
+    gateway: type[QuestionedGateway],
+) -> None:
+    session_id = lost()
+    make_due()
+    found = gateway().query(only(session_id).gateway_order_id)
+    assert found is not None
+    twice = "2 transactions of this order succeeded: 1, 2"
+    gateway.answer = lambda _: replace(found, discrepancy=twice)
+
+    sweep()
+
+    assert states(session_id) == [State.SUCCEEDED]
+    assert only(session_id).discrepancy == f"The gateway says: charged, {twice}"
     audit(session_id)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ from sessions_unified.clock import get_clock
 from sessions_unified.exceptions import InvalidTransitionError
 from sessions_unified.models import SessionEvent, UnifiedSession
 from tests.charges import answer, attempts, charges, paid, pay, position, session_of, start
-from tests.gateways import ReversingGateway
+from tests.gateways import ReversingGateway, taking
 from tests.refunds import audit_refunds, booked, order_of, refund, staff, total
 
 if TYPE_CHECKING:
@@ -47,10 +48,7 @@ ALL = Decimal("25.00")
 
 @pytest.fixture(autouse=True)
 def gateway(settings: SettingsWrapper) -> Iterator[type[ReversingGateway]]:
-    settings.FUNNEL = settings.FUNNEL | {"GATEWAY": "tests.gateways.ReversingGateway"}
-    ReversingGateway.reset()
-    yield ReversingGateway
-    ReversingGateway.reset()
+    yield from taking(ReversingGateway, settings)
 
 
 def lose(_: Receipt) -> Receipt:
@@ -317,6 +315,20 @@ def test_another_amount_than_asked_is_left_to_a_person(
     assert found.review_since is not None
     assert booked(order_of(session_id)) == [("charge", "25")]
     assert total(session_id).owed == ALL
+
+
+def test_two_refunds_under_one_order_are_noted_on_the_charge(
+    gateway: type[ReversingGateway],
+) -> None:
+    session_id = paid()
+    twice = f"2 transactions of this order succeeded: {'1' * 200}"
+    gateway.answer = lambda receipt: replace(receipt, discrepancy=twice)
+
+    done = refund(order_of(session_id))
+
+    assert done.state == "succeeded"
+    assert order_of(session_id).discrepancy == f"Refund {done.pk}: {twice}"[:200]
+    audit_refunds(session_id)
 
 
 def test_a_lost_answer_is_asked_for_and_never_sent_again(

@@ -26,6 +26,7 @@ from sessions_unified import get_manager
 from sessions_unified.clock import get_clock
 from sessions_unified.models import SessionEvent, UnifiedSession
 from tests.charges import State, answers, attempts, audit, pay, position, session_of, start, states
+from tests.gateways import taking
 from tests.sweeps import QuestionedGateway, make_due
 
 if TYPE_CHECKING:
@@ -46,6 +47,12 @@ class ReviewedGateway(QuestionedGateway):
 
     say: Any = None
 
+    @classmethod
+    def reset(cls) -> None:
+        """Forget the calls and the script."""
+        super().reset()
+        cls.say = None
+
     def query_transaction(self, transaction_id: str) -> Receipt | None:
         """Answer as scripted, or as the sandbox does."""
         receipt = super().query_transaction(transaction_id)
@@ -54,14 +61,7 @@ class ReviewedGateway(QuestionedGateway):
 
 @pytest.fixture
 def gateway(settings: SettingsWrapper) -> Iterator[type[ReviewedGateway]]:
-    settings.FUNNEL = settings.FUNNEL | {
-        "GATEWAY": "tests.integration.test_reviewing.ReviewedGateway",
-        "CHECKS_BEFORE_REVIEW": 1,
-    }
-    ReviewedGateway.reset()
-    yield ReviewedGateway
-    ReviewedGateway.reset()
-    ReviewedGateway.say = None
+    yield from taking(ReviewedGateway, settings, CHECKS_BEFORE_REVIEW=1)
 
 
 def in_review(gateway: type[ReviewedGateway], card: str = LOST, **options: Any) -> ChargeAttempt:

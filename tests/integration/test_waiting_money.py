@@ -17,7 +17,7 @@ from sessions_unified.clock import get_clock
 from sessions_unified.doctor.findings import Status
 from sessions_unified.tiers import get_tiers
 from tests.charges import State, pay, start
-from tests.gateways import ReversingGateway
+from tests.gateways import ReversingGateway, taking
 from tests.refunds import order_of, refund
 
 if TYPE_CHECKING:
@@ -30,10 +30,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_flush")]
 
 @pytest.fixture(autouse=True)
 def gateway(settings: SettingsWrapper) -> Iterator[type[ReversingGateway]]:
-    settings.FUNNEL = settings.FUNNEL | {"GATEWAY": "tests.gateways.ReversingGateway"}
-    ReversingGateway.reset()
-    yield ReversingGateway
-    ReversingGateway.reset()
+    yield from taking(ReversingGateway, settings)
 
 
 def charge_in_review() -> None:

@@ -37,7 +37,7 @@ from tests.charges import (
     start,
     states,
 )
-from tests.gateways import ScriptedGateway
+from tests.gateways import ScriptedGateway, taking
 from tests.sweeps import make_due
 
 if TYPE_CHECKING:
@@ -68,13 +68,7 @@ class NmiLike(ScriptedGateway):
 @pytest.fixture
 def gateway(settings: SettingsWrapper) -> Iterator[type[NmiLike]]:
     """Take the money by a gateway named nmi; two keys may sign."""
-    settings.FUNNEL = settings.FUNNEL | {
-        "GATEWAY": "tests.integration.test_webhooks.NmiLike",
-        "NMI": {"WEBHOOK_KEYS": [KEY, OLD_KEY]},
-    }
-    NmiLike.reset()
-    yield NmiLike
-    NmiLike.reset()
+    yield from taking(NmiLike, settings, NMI={"WEBHOOK_KEYS": [KEY, OLD_KEY]})
 
 
 def event_of(attempt: ChargeAttempt, kind: str, **changes: Any) -> dict[str, Any]:

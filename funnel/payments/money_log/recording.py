@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db import DatabaseError, OperationalError, transaction
 from django.db.models import Exists, OuterRef, Sum
 
-from funnel.catalog import OFFERS
+from funnel.catalog import offer_name
 from funnel.payments.imported import GATEWAY as IMPORTED
 from funnel.payments.lines import OFFER, Line, from_json
-from funnel.payments.models import UPSELL_PREFIX, ChargeAttempt
+from funnel.payments.models import ChargeAttempt
 from funnel.payments.money_log.models import MoneyEntry
 from funnel.payments.refunds.models import Refund
 from sessions_unified.clock import get_clock
@@ -94,12 +94,10 @@ def lines_of(attempt: ChargeAttempt) -> tuple[Line, ...]:
 def whole_line(attempt: ChargeAttempt) -> Line:
     """Return one line of the attempt's whole amount."""
     amount = attempt.money
-    if not attempt.purpose.startswith(UPSELL_PREFIX):
+    item = attempt.offer_id
+    if item is None:
         return Line(kind=ORDER, item="", name="The order", quantity=1, amount=amount)
-    item = attempt.purpose.removeprefix(UPSELL_PREFIX)
-    offer = OFFERS.get(item)
-    name = item if offer is None else offer.name
-    return Line(kind=OFFER, item=item, name=name, quantity=1, amount=amount)
+    return Line(kind=OFFER, item=item, name=offer_name(item), quantity=1, amount=amount)
 
 
 def book_missing(*, batch_size: int = 500) -> int:

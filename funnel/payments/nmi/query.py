@@ -144,7 +144,9 @@ def _together(receipts: Sequence[Receipt]) -> Receipt:
     for outcome in (Outcome.SUCCEEDED, Outcome.UNKNOWN, Outcome.VOIDED, *_REFUSED):
         found = [receipt for receipt in receipts if receipt.outcome is outcome]
         if outcome is Outcome.SUCCEEDED and len(found) > 1:
-            return replace(found[0], reason=f"{len(found)} transactions of this order succeeded")
+            reason = f"{len(found)} transactions of this order succeeded"
+            names = ", ".join(str(receipt.transaction_id) for receipt in found)
+            return replace(found[0], reason=reason, discrepancy=f"{reason}: {names}")
         if found:
             return found[0]
     raise AssertionError  # pragma: no cover  (there is at least one, and these are all outcomes)

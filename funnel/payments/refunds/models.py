@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from django.db import models
 
-from funnel.payments.models import ChargeAttempt
+from funnel.payments.models import OPEN_STATES, ChargeAttempt
 from sessions_unified.money import quantize
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-OPEN_STATES: Final = ["claimed", "unknown", "needs_review"]
 STATES: Final = [*OPEN_STATES, "succeeded", "refused"]
 
 

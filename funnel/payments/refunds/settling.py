@@ -9,6 +9,7 @@ from funnel.exceptions import RefundRefusedError
 from funnel.payments.gateway import Outcome, Receipt
 from funnel.payments.models import UPSELL_PREFIX, ChargeAttempt
 from funnel.payments.money_log.recording import book_attempt, book_refund
+from funnel.payments.notes import TEXT_LENGTH
 from funnel.payments.refunds.locking import lock_attempt
 from funnel.payments.refunds.models import Refund
 from funnel.payments.verdicts import Source, pause
@@ -50,6 +51,8 @@ def settle_refund(
                 take_back(locked, refund)
         elif not refund.is_open and _is_another(refund, receipt):
             contradict(attempt, f"The gateway tells otherwise of refund {refund.pk}")
+        if receipt.discrepancy:
+            contradict(attempt, f"Refund {refund.pk}: {receipt.discrepancy}")
         return refund
 
 
@@ -152,7 +155,7 @@ def _record(refund: Refund, state: str, receipt: Receipt) -> None:
 
 def contradict(attempt: ChargeAttempt, text: str) -> None:
     """Keep, for staff, what does not fit the charge."""
-    attempt.discrepancy = attempt.discrepancy or text
+    attempt.discrepancy = attempt.discrepancy or text[:TEXT_LENGTH]
     attempt.save(update_fields=["discrepancy"])
 
 

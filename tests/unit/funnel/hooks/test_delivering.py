@@ -7,7 +7,7 @@ import pytest
 from funnel.hooks.base import Result
 from funnel.hooks.delivering import LONGEST_PAUSE_SECONDS, pause_seconds
 
-FAILED = Result.failed("no")
+FAILED = Result(error="no")
 
 
 def test_pauses_double_up_to_an_hour() -> None:
@@ -25,6 +25,6 @@ def test_chance_spreads_a_pause_over_its_second_half(random: float, pause: float
 
 @pytest.mark.parametrize(("asked", "pause"), [(1, 5), (60, 60), (10**9, LONGEST_PAUSE_SECONDS)])
 def test_a_target_that_asks_for_time_gets_it(asked: float, pause: float) -> None:
-    result = Result.failed("no", retry_after_seconds=asked)
+    result = Result(error="no", retry_after_seconds=asked)
 
     assert pause_seconds(1, result, random=1.0) == pause

@@ -19,7 +19,7 @@ def test_a_callable_and_a_webhook_are_told_apart() -> None:
 
     assert isinstance(books, CallableTarget)
     assert isinstance(shop, WebhookTarget)
-    assert shop.where == "example.com"
+    assert shop.url == "https://example.com/orders"
 
 
 def test_a_repr_hides_the_secret_and_the_address() -> None:

@@ -9,11 +9,15 @@ from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
+from redis.exceptions import ConnectionError as RedisDownError
 
 from sessions_unified import get_manager
 from sessions_unified.models import SessionEvent, UnifiedSession
+from sessions_unified.tiers import reset_tiers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from sessions_unified.snapshot import SessionSnapshot
 
 LIST = "/admin/sessions_unified/unifiedsession/"
@@ -23,6 +27,23 @@ SECRETS = ("canary-vault", "canary-token")
 
 class Staff(Protocol):
     def __call__(self, *codenames: str) -> Client: ...
+
+
+@pytest.fixture
+def refuse_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Return a function after which Redis refuses every connection; the breaker is new, before
+    (one that another test has opened would speak instead) and after.
+    """
+
+    def fail(*_: object) -> None:
+        raise RedisDownError
+
+    def refuse() -> None:
+        reset_tiers()
+        monkeypatch.setattr("sessions_unified.tiers.deadline.DeadlinePool.get_connection", fail)
+
+    yield refuse
+    reset_tiers()
 
 
 @pytest.fixture

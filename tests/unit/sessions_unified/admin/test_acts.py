@@ -11,7 +11,7 @@ from django.contrib.admin.models import LogEntry
 from sessions_unified import get_manager
 from sessions_unified.clock import get_clock
 from sessions_unified.models import SessionEvent, UnifiedSession
-from sessions_unified.tiers import get_tiers, reset_tiers
+from sessions_unified.tiers import get_tiers
 from tests.unit.sessions_unified.admin.conftest import (
     LIST,
     act_url,
@@ -24,6 +24,8 @@ from tests.unit.sessions_unified.admin.conftest import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.test import Client
 
     from tests.unit.sessions_unified.admin.conftest import Staff
@@ -271,16 +273,9 @@ def test_too_many_at_once_are_refused(root: Client, monkeypatch: pytest.MonkeyPa
     assert not UnifiedSession.objects.filter(status="expired").exists()
 
 
-def test_a_lost_drop_is_not_called_done(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    from redis.exceptions import ConnectionError as RedisDownError
-
+def test_a_lost_drop_is_not_called_done(root: Client, refuse_redis: Callable[[], None]) -> None:
     session = make()
-
-    def fail(*_: object) -> None:
-        raise RedisDownError
-
-    reset_tiers()  # a breaker that another test has opened would speak instead
-    monkeypatch.setattr("sessions_unified.tiers.deadline.DeadlinePool.get_connection", fail)
+    refuse_redis()
 
     shown = root.post(act_url(session.id, "drop"), follow=True).content.decode()
 

@@ -9,7 +9,7 @@ import msgspec
 
 from sessions_unified import get_manager
 from sessions_unified.models import UnifiedSession
-from sessions_unified.tiers import get_tiers, reset_tiers
+from sessions_unified.tiers import get_tiers
 from sessions_unified.tiers.base import Copy
 from tests.unit.sessions_unified.admin.conftest import (
     LIST,
@@ -23,7 +23,8 @@ from tests.unit.sessions_unified.admin.conftest import (
 )
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Callable
+
     from django.test import Client
 
     from tests.unit.sessions_unified.admin.conftest import Staff
@@ -136,16 +137,9 @@ def test_tiers_are_shown_side_by_side_with_their_differences(root: Client) -> No
     assert "redis: differs in current_step" in shown
 
 
-def test_a_page_without_redis_says_so(root: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    from redis.exceptions import ConnectionError as RedisDownError
-
+def test_a_page_without_redis_says_so(root: Client, refuse_redis: Callable[[], None]) -> None:
     session = make()
-
-    def fail(*_: object) -> None:
-        raise RedisDownError
-
-    reset_tiers()  # a breaker that another test has opened would speak instead
-    monkeypatch.setattr("sessions_unified.tiers.deadline.DeadlinePool.get_connection", fail)
+    refuse_redis()
 
     shown = html(root, session.id)
 

@@ -236,6 +236,7 @@ def test_two_charges_of_one_order_are_pointed_out() -> None:
 
     assert receipt.transaction_id == "2577715564"
     assert receipt.reason == "2 transactions of this order succeeded"
+    assert receipt.discrepancy == f"{receipt.reason}: 2577715564, 2"
 
 
 def test_a_transaction_is_looked_up_by_its_own_id() -> None:
