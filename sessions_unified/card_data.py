@@ -22,6 +22,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -38,6 +39,7 @@ REMOVED: Final = "[card data removed]"
 _SHORTEST: Final = 13
 _LONGEST: Final = 19
 _E164: Final = 15
+_SMALLEST: Final = 10**12  # what is below has fewer digits than any card
 _EXACT: Final = 2**53  # a larger float has lost digits: nobody typed it
 _MAX_DEPTH: Final = 100
 _MAX_PATH: Final = 200
@@ -108,7 +110,7 @@ def find_card_data(value: Any, path: str = "") -> str | None:
 
     Keys are looked at as text and as names. ``path`` is where ``value`` is itself.
     """
-    return next(_findings(value, path, 0), None)
+    return None if _is_plainly_clear(value, 0) else next(_findings(value, path, 0), None)
 
 
 def refuse_card_data(value: Any, path: str = "") -> None:
@@ -191,6 +193,41 @@ def numbers_in(text: str) -> Iterator[Span]:
         return
     for chain in _chains(_HEX_WORD.sub(_blank, text)):
         yield from _in_chain(chain)
+
+
+def _is_plainly_clear(value: Any, depth: int) -> bool:
+    """Tell whether there is nothing that needs a closer look: so it is with nearly every write.
+
+    No path is put together and no number is read; what is not plainly clear may still be clear.
+    """
+    if value is None or isinstance(value, str | int | float | Decimal):
+        return _is_plain_value(value)
+    if depth >= _MAX_DEPTH:
+        return False
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.structs.astuple(value)
+    if isinstance(value, Mapping):
+        return all(
+            _is_plain_name(str(name)) and _is_plainly_clear(item, depth + 1)
+            for name, item in value.items()
+        )
+    return isinstance(value, list | tuple) and all(
+        _is_plainly_clear(each, depth + 1) for each in value
+    )
+
+
+def _is_plain_value(value: str | float | Decimal | None) -> bool:
+    if isinstance(value, str):
+        return len(value) < _SHORTEST or _WORTH_A_LOOK.search(_ascii_digits(value)) is None
+    if isinstance(value, Decimal):
+        return value.is_finite() and abs(value) < _SMALLEST  # NaN cannot be compared
+    return value is None or -_SMALLEST < value < _SMALLEST
+
+
+@lru_cache(maxsize=1024)
+def _is_plain_name(name: str) -> bool:
+    """Tell whether a field's name says nothing by itself, whatever its value is."""
+    return not is_secret_name(name, "000") and _is_plainly_clear(name, 0)
 
 
 def _findings(value: Any, path: str, depth: int) -> Iterator[str]:

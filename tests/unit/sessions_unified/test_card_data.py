@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sessions_unified import card_data
 from sessions_unified.card_data import (
     REMOVED,
     find_card_data,
@@ -253,6 +254,23 @@ def test_what_was_masked_can_be_stored(value: Any) -> None:
     assert VISA not in repr(masked)
     assert "4111111111111111" not in repr(masked)
     assert find_card_data(mask_card_data(masked)) == find_card_data(masked)
+
+
+ODD = [VISA, f"x {VISA}", 4111111111111111, 4.111111111111111e15, float("nan"), Decimal("NaN")]
+NAMES = ["a", "note", "cvv", "cid", "cardNumber", "gift_card_number", VISA, "x" * 200]
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.sampled_from(ODD),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=3)
+        ),
+        max_leaves=8,
+    )
+)
+def test_the_quick_look_hides_nothing_from_the_close_one(value: Any) -> None:
+    assert find_card_data(value, "body") == next(card_data._findings(value, "body", 0), None)
 
 
 def test_deep_nesting_is_refused_before_it_exhausts_the_stack() -> None:
