@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand, CommandError
 
 from funnel.conf import get_conf
-from funnel.payments.nmi.simulator.cli import Options, SimulatorRefusedError, add_arguments, run
+from funnel.payments.nmi.simulator.cli import (
+    HELP,
+    Options,
+    SimulatorRefusedError,
+    add_arguments,
+    run,
+)
 from funnel.payments.nmi.simulator.simulator import SECURITY_KEY, WEBHOOK_KEY
 
 if TYPE_CHECKING:
@@ -17,10 +23,7 @@ if TYPE_CHECKING:
 class Command(BaseCommand):
     """Run the simulator until it is stopped."""
 
-    help = (
-        "Run a local NMI: the real wire format, test cards only, with books of its own. "
-        "Needs no database."
-    )
+    help = HELP
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -7,6 +7,7 @@ import sys
 from functools import partial
 
 from funnel.payments.nmi.simulator.cli import (
+    HELP,
     Options,
     SimulatorRefusedError,
     add_arguments,
@@ -16,7 +17,7 @@ from funnel.payments.nmi.simulator.cli import (
 
 def main() -> int:
     """Run until it is stopped; return the exit code."""
-    parser = argparse.ArgumentParser(prog="nmi_simulator", description=__doc__)
+    parser = argparse.ArgumentParser(prog="nmi_simulator", description=HELP)
     add_arguments(parser, defaults=Options())
     try:
         run(Options(**vars(parser.parse_args())), say=partial(print, flush=True))

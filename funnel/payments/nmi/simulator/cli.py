@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Callable, Iterator
 
+HELP: Final = (
+    "Run a local NMI: the real wire format, test cards only, with books of its own. "
+    "Needs no database."
+)
 PORT: Final = 8900
 _MAX_PORT: Final = 65_535
 _STEP_SECONDS: Final = 0.2
