@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import logging
 import secrets
-import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
-
-from django.db import IntegrityError, InterfaceError, OperationalError, close_old_connections
+from typing import TYPE_CHECKING, Any
 
 from funnel.conf import get_conf
-from funnel.exceptions import ChargeInFlightError, OutcomeUnsettledError
+from funnel.exceptions import ChargeInFlightError
 from funnel.payments import idempotency, replies
 from funnel.payments.card_testing.guarding import guard
 from funnel.payments.card_testing.subjects import subjects_of
@@ -27,9 +24,9 @@ from funnel.payments.gateway import Outcome, Receipt, Sale, get_gateway
 from funnel.payments.lines import Line, described, from_json, total
 from funnel.payments.models import ChargeAttempt
 from funnel.payments.payer import NOBODY
+from funnel.payments.persisting import persist
 from funnel.payments.settling import settle
 from sessions_unified.clock import get_clock
-from sessions_unified.exceptions import DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,10 +37,6 @@ if TYPE_CHECKING:
     from sessions_unified.manager import UnifiedSessionManager
 
 logger = logging.getLogger(__name__)
-
-_T2_ATTEMPTS: Final = 4
-# Another T2 may have written the same transaction a moment before: the next try sees it.
-_T2_FAILURES: Final = (DatabaseUnavailableError, OperationalError, InterfaceError, IntegrityError)
 
 State = ChargeAttempt.State
 
@@ -168,16 +161,7 @@ def charge(
         description=described(from_json(attempt.lines)),
     )
     receipt = _send(attempt, sale)
-    for number in range(1, _T2_ATTEMPTS + 1):
-        try:
-            return settle(manager, attempt.pk, receipt)
-        except _T2_FAILURES as exc:
-            # The receipt is in hand: settle again with it, never send again.
-            if number == _T2_ATTEMPTS:
-                raise OutcomeUnsettledError from exc
-            time.sleep(0.05 * 2**number)
-            close_old_connections()  # the old one may be what is broken
-    raise AssertionError  # pragma: no cover  (the loop returns or raises)
+    return persist(lambda: settle(manager, attempt.pk, receipt))
 
 
 def _send(attempt: ChargeAttempt, sale: Sale) -> Receipt:

@@ -9,26 +9,23 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-import time
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from django.db import IntegrityError, InterfaceError, OperationalError, close_old_connections
-
 from funnel.conf import get_conf
-from funnel.exceptions import OutcomeUnsettledError, RefundRefusedError
+from funnel.exceptions import RefundRefusedError
 from funnel.payments.gateway import Outcome, Receipt, Reversal
 from funnel.payments.imported import GATEWAY as IMPORTED
 from funnel.payments.models import ChargeAttempt
+from funnel.payments.persisting import persist
 from funnel.payments.recovery.gateways import gateway_named
 from funnel.payments.refunds import portions
 from funnel.payments.refunds.locking import lock_attempt
 from funnel.payments.refunds.models import Refund
 from funnel.payments.refunds.settling import settle_refund
 from sessions_unified.clock import get_clock
-from sessions_unified.exceptions import DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,8 +35,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_T2_FAILURES: Final = (DatabaseUnavailableError, OperationalError, InterfaceError, IntegrityError)
-_T2_PAUSES: Final = (0.1, 0.2, 0.4)
 _KEY: Final = re.compile(r"[0-9a-f]{24}")
 _LONGEST_REASON: Final = 500
 
@@ -87,16 +82,7 @@ def give_back(
     if not requested.is_new:
         return refund
     receipt = _send(refund)
-    for pause in (*_T2_PAUSES, None):
-        try:
-            return settle_refund(manager, refund.pk, receipt)
-        except _T2_FAILURES as exc:
-            # The answer is in hand: settle again with it, never send again.
-            if pause is None:
-                raise OutcomeUnsettledError from exc
-            time.sleep(pause)
-            close_old_connections()
-    raise AssertionError  # pragma: no cover  (the loop returns or raises)
+    return persist(lambda: settle_refund(manager, refund.pk, receipt))
 
 
 def request(
