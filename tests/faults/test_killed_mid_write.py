@@ -111,4 +111,6 @@ def test_r21_killed_at_any_moment_no_acknowledged_write_is_lost(site: FaultSite)
 
     row = is_whole(shopper.id)
     assert acknowledged <= row.metadata["n"] <= sent
-    assert shopper.get().json["metadata"]["n"] == row.metadata["n"]
+    assert shopper.get().json["metadata"]["n"] >= acknowledged
+    # One that committed and died before it told the caches is seen within the bound, not at once.
+    wait_for(lambda: shopper.get().json["metadata"]["n"] == row.metadata["n"], seconds=3)
