@@ -14,6 +14,8 @@ from legacy_adapters.exceptions import UnknownSourceError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from django.http import HttpRequest
+
     from legacy_adapters.base import LegacyAdapter
 
 _ADAPTER: Final = "ADAPTER"
@@ -53,8 +55,8 @@ def _source(name: str, entry: Mapping[str, Any]) -> SourceConf:
     return SourceConf(name=name, adapter=entry[_ADAPTER], options=options)
 
 
-def get_adapter(name: str) -> LegacyAdapter:
-    """Return the adapter of one legacy store.
+def get_adapter(name: str, request: HttpRequest | None = None) -> LegacyAdapter:
+    """Return the adapter of one legacy store; ``request`` is what browsers' stores are read from.
 
     Raises:
         UnknownSourceError: the settings name no such store.
@@ -70,6 +72,16 @@ def get_adapter(name: str) -> LegacyAdapter:
     source = sources[name]
     try:
         adapter: type[LegacyAdapter] = import_string(source.adapter)
-        return adapter(source=name, **source.options)
+        return adapter(source=name, request=request, **source.options)
     except (ImportError, TypeError) as exc:
         raise ImproperlyConfigured(f"LEGACY_ADAPTERS[{name!r}]: {exc}") from exc
+
+
+def get_adapters(request: HttpRequest | None = None) -> list[LegacyAdapter]:
+    """Return the adapters of all legacy stores that can be read here, the most trusted first.
+
+    Without a request those of browsers are left out.
+    """
+    adapters = [get_adapter(name, request) for name in get_sources()]
+    readable = [each for each in adapters if request is not None or not each.needs_request]
+    return sorted(readable, key=lambda adapter: adapter.store.rank)

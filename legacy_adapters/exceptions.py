@@ -31,3 +31,33 @@ class UnreadableRecordError(LegacyAdaptersError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class UnwritableRecordError(LegacyAdaptersError):
+    """The legacy store cannot hold what the session says.
+
+    Attributes:
+        reason: which part of it; no personal data.
+
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class UnsupportedOperationError(LegacyAdaptersError):
+    """This legacy store has no such operation. See its `supports_…` flags."""
+
+
+class LegacyTokenError(LegacyAdaptersError):
+    """The old shop's token is refused.
+
+    Attributes:
+        code: why, in one word: ``expired``, ``compromised``, ``signature``, …
+
+    """
+
+    def __init__(self, code: str, message: str | None = None) -> None:
+        super().__init__(message or f"The old shop's token is refused: {code}.")
+        self.code = code

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from legacy_adapters.base import Batch
-    from legacy_adapters.database.table import Table
+    from legacy_adapters.database.store import Table
 
 COLUMNS = (
     "id text PRIMARY KEY, email text, customer_info jsonb, products jsonb, status text, "
@@ -32,8 +32,8 @@ class InterruptedAdapter(InMemoryAdapter):
         super().__init__(source=source, rows={row()["id"]: row()})
         self.after = after
 
-    def scan(self, after: str | None = None, *, batch_size: int = 500) -> Iterator[Batch]:
-        yield from super().scan(after, batch_size=batch_size)
+    def scan(self, after: str | None = None, **options: Any) -> Iterator[Batch]:
+        yield from super().scan(after, **options)
         raise self.after
 
 

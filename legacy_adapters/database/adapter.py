@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from legacy_adapters.base import AdapterHealth, Batch, LegacyAdapter, LegacyRecord
+from legacy_adapters import values
+from legacy_adapters.base import AdapterHealth, Batch, LegacyAdapter, LegacyRecord, digest_of
 from legacy_adapters.database.mapping import COLUMNS, to_session
-from legacy_adapters.database.table import Table
+from legacy_adapters.database.store import Table
 from legacy_adapters.exceptions import SourceUnavailableError, UnreadableRecordError
+from legacy_adapters.stores import Store
 from legacy_adapters.values import integer
+from sessions_unified.clock import get_clock
 from sessions_unified.conf import get_conf
 from sessions_unified.flow import get_flow
+from sessions_unified.snapshot import SessionSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
-    from sessions_unified.snapshot import SessionSnapshot
+    from django.http import HttpRequest
 
 _BROKEN: Final = "its JSON cannot be read: it is nested too deeply"
 
@@ -27,31 +31,55 @@ class DatabaseAdapter(LegacyAdapter):
     """The table ``table`` (``schema.table`` too) behind the ``DATABASES`` alias ``alias``.
 
     A row is read as one JSON text, which PostgreSQL writes the same way whatever the columns'
-    types are: text[] and jsonb, money exact, dates as ISO 8601. Reading never writes: the old
-    code's "expired on read" is left to the old code.
+    types are: text[] and jsonb, money exact, dates as ISO 8601.
     """
 
-    supports_scan: ClassVar[bool] = True
+    store: ClassVar[Store] = Store.DATABASE
+    fields: ClassVar[frozenset[str]] = frozenset(SessionSnapshot.__struct_fields__) - {
+        "currency",
+        "metadata",
+        "version",
+    }
+    supports_scan = True
 
     def __init__(
-        self, *, source: str, alias: str = "legacy", table: str = "funnel_sessions"
+        self,
+        *,
+        source: str,
+        request: HttpRequest | None = None,
+        alias: str = "legacy",
+        table: str = "funnel_sessions",
     ) -> None:
-        super().__init__(source=source)
+        super().__init__(source=source, request=request)
         self.table = Table(alias=alias, name=table)
 
-    def load(self, session_id: str) -> LegacyRecord | None:
+    def peek(self, session_id: str) -> LegacyRecord | None:
         """Return the row of an id."""
         found = self.table.fetch(
             "SELECT row_to_json(t)::text FROM {} AS t WHERE id = %s", [session_id]
         )
         return _record(found[0][0], session_id) if found else None
 
-    def count(self) -> int:
+    def is_expired(self, record: LegacyRecord) -> bool:
+        """Tell whether ``expires_at`` has come; a date that is none never comes."""
+        try:
+            return values.moment(record.data.get("expires_at")) <= get_clock().now()
+        except ValueError:
+            return False
+
+    def count(self, *, since: datetime | None = None) -> int:
         """Return the number of rows."""
         ((number,),) = self.table.fetch("SELECT count(*) FROM {}", [])
         return int(number)
 
-    def scan(self, after: str | None = None, *, batch_size: int = 500) -> Iterator[Batch]:
+    def scan(
+        self,
+        after: str | None = None,
+        *,
+        until: str | None = None,
+        since: datetime | None = None,
+        batch_size: int = 500,
+    ) -> Iterator[Batch]:
         """Yield the rows in the order of their ids, by one short statement a batch."""
         statement = (
             "SELECT row_to_json(t)::text, id FROM {} AS t "
@@ -71,6 +99,12 @@ class DatabaseAdapter(LegacyAdapter):
         if record.problem is not None:
             raise UnreadableRecordError(record.problem)
         return to_session(record.data, flow=get_flow(), currency=get_conf().DEFAULT_CURRENCY)
+
+    def from_unified(
+        self, session: SessionSnapshot, *, before: LegacyRecord | None = None
+    ) -> LegacyRecord:
+        """Return the row that says what the session says."""
+        raise NotImplementedError
 
     def health(self) -> AdapterHealth:
         """Say whether the table is there with the columns that are read."""
@@ -92,12 +126,6 @@ class DatabaseAdapter(LegacyAdapter):
 def _record(text: str, session_id: str | None) -> LegacyRecord:
     try:
         data = json.loads(text, parse_float=Decimal, parse_int=integer)
-        said = {name: value for name, value in data.items() if value is not None}
-        sorted_text = json.dumps(said, sort_keys=True, default=repr)
+        return LegacyRecord.of(session_id, data)
     except (ValueError, RecursionError):
-        return LegacyRecord(id=session_id, data={}, digest=_digest(text), problem=_BROKEN)
-    return LegacyRecord(id=session_id, data=data, digest=_digest(sorted_text))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+        return LegacyRecord(id=session_id, data={}, digest=digest_of(text), problem=_BROKEN)

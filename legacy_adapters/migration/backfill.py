@@ -14,9 +14,9 @@ from django.db import DataError, IntegrityError
 from legacy_adapters.base import MASKED
 from legacy_adapters.exceptions import UnreadableRecordError
 from legacy_adapters.migration.batches import Candidate, Outcome, import_batch
+from legacy_adapters.reading import kept_of
 from sessions_unified.exceptions import InvalidChangeError
 from sessions_unified.tiers import Tiers, get_tiers
-from sessions_unified.wire import INTERNAL_METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -149,7 +149,7 @@ class _Run:
                 self._import([candidate])
 
     def _note_masked(self, session: SessionSnapshot) -> None:
-        columns = session.metadata.get(INTERNAL_METADATA, {}).get(MASKED)
+        columns = kept_of(session, self.adapter.store).get(MASKED)
         if columns:
             self.report.masked.append(Masked(id=session.id, columns=tuple(columns)))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db import transaction
 
 if TYPE_CHECKING:
-    from legacy_adapters.database.table import Table
+    from legacy_adapters.database.store import Table
 
 _TABLE: Final = "funnel_sessions"
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from legacy_adapters.base import AdapterHealth, Batch, LegacyAdapter, LegacyRecord
+from legacy_adapters.database import DatabaseAdapter
 from legacy_adapters.database.mapping import to_session
+from legacy_adapters.stores import Store
+from sessions_unified.clock import get_clock
 from sessions_unified.conf import get_conf
 from sessions_unified.flow import get_flow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from sessions_unified.snapshot import SessionSnapshot
 
@@ -20,21 +22,34 @@ if TYPE_CHECKING:
 class InMemoryAdapter(LegacyAdapter):
     """Holds ``rows``: id → column → value. It keeps the adapters' contract."""
 
-    supports_scan: ClassVar[bool] = True
+    store: ClassVar[Store] = Store.DATABASE
+    fields: ClassVar[frozenset[str]] = DatabaseAdapter.fields
+    supports_scan = True
 
     def __init__(self, *, source: str, rows: dict[str, dict[str, Any]] | None = None) -> None:
         super().__init__(source=source)
         self.rows = rows if rows is not None else {}
 
-    def load(self, session_id: str) -> LegacyRecord | None:
+    def peek(self, session_id: str) -> LegacyRecord | None:
         """Return the record of an id."""
         return self._record(session_id) if session_id in self.rows else None
 
-    def count(self) -> int:
+    def is_expired(self, record: LegacyRecord) -> bool:
+        """Tell whether ``expires_at`` has come."""
+        return self.to_unified(record).expires_at <= get_clock().now()
+
+    def count(self, *, since: datetime | None = None) -> int:
         """Return the number of records."""
         return len(self.rows)
 
-    def scan(self, after: str | None = None, *, batch_size: int = 500) -> Iterator[Batch]:
+    def scan(
+        self,
+        after: str | None = None,
+        *,
+        until: str | None = None,
+        since: datetime | None = None,
+        batch_size: int = 500,
+    ) -> Iterator[Batch]:
         """Yield the records in the order of their ids."""
         while True:
             rest = sorted(key for key in self.rows if after is None or key > after)
@@ -48,13 +63,15 @@ class InMemoryAdapter(LegacyAdapter):
         """Return the session of a record, by the table's rules."""
         return to_session(record.data, flow=get_flow(), currency=get_conf().DEFAULT_CURRENCY)
 
+    def from_unified(
+        self, session: SessionSnapshot, *, before: LegacyRecord | None = None
+    ) -> LegacyRecord:
+        """Return the row that says what the session says."""
+        raise NotImplementedError
+
     def health(self) -> AdapterHealth:
         """Say that nothing is wrong."""
         return AdapterHealth(source=self.source)
 
     def _record(self, key: str) -> LegacyRecord:
-        row = self.rows[key]
-        text = json.dumps(row, sort_keys=True, default=str)
-        return LegacyRecord(
-            id=key, data=dict(row), digest=hashlib.sha256(text.encode()).hexdigest()
-        )
+        return LegacyRecord.of(key, dict(self.rows[key]))

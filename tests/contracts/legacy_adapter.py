@@ -36,12 +36,12 @@ class LegacyAdapterContract(ABC):
         assert adapter.health().is_healthy
         assert adapter.count() == 0
         assert self.scanned(adapter) == []
-        assert adapter.load(IDS[0]) is None
+        assert adapter.peek(IDS[0]) is None
 
     def test_what_is_loaded_becomes_its_session(self, adapter: LegacyAdapter) -> None:
         self.put(adapter, row(id=IDS[0], email="søren@exämple.org"))
 
-        record = adapter.load(IDS[0])
+        record = adapter.peek(IDS[0])
 
         assert record is not None
         session = adapter.to_unified(record)
@@ -84,13 +84,13 @@ class LegacyAdapterContract(ABC):
 
         (batch,) = adapter.scan()
 
-        assert batch.records == (adapter.load(IDS[0]),)
+        assert batch.records == (adapter.peek(IDS[0]),)
 
     def test_the_digest_changes_exactly_with_the_record(self, adapter: LegacyAdapter) -> None:
         digests = []
         for email in ("a@example.org", "a@example.org", "b@example.org", "a@example.org"):
             self.put(adapter, row(id=IDS[0], email=email))
-            record = adapter.load(IDS[0])
+            record = adapter.peek(IDS[0])
             assert record is not None
             digests.append(record.digest)
 

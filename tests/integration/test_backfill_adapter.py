@@ -107,7 +107,7 @@ def test_offers_are_read_from_any_column_type(adapter: DatabaseAdapter, offers: 
         ),
     )
 
-    record = adapter.load("ws_mwo5wwds_2")
+    record = adapter.peek("ws_mwo5wwds_2")
 
     assert record is not None
     session = adapter.to_unified(record)
@@ -121,7 +121,7 @@ def test_money_is_exact(adapter: DatabaseAdapter) -> None:
     lines = [{"id": "POT", "price": 0.1, "quantity": 3}, {"id": "LAMP", "price": "89"}]
     put(adapter.table, row(amount=Decimal("12345678901234.56"), products=lines))
 
-    record = adapter.load("ws_mwo5wwds_2")
+    record = adapter.peek("ws_mwo5wwds_2")
 
     assert record is not None
     session = adapter.to_unified(record)
@@ -162,7 +162,7 @@ def test_what_only_the_json_type_holds_is_read(adapter: DatabaseAdapter) -> None
     with connection.cursor() as cursor:
         for text in (r'{"a": "x\u0000\ud800", "big": 1e400}', deep):
             cursor.execute("UPDATE funnel_sessions SET customer_info = %s::json", [text])
-            record = adapter.load("ws_mwo5wwds_2")
+            record = adapter.peek("ws_mwo5wwds_2")
             assert record is not None
             try:
                 session = adapter.to_unified(record)
@@ -178,7 +178,7 @@ def test_amounts_that_are_no_numbers_are_kept_aside(adapter: DatabaseAdapter) ->
     create_table(adapter.table)
     put(adapter.table, row(amount="NaN"))
 
-    record = adapter.load("ws_mwo5wwds_2")
+    record = adapter.peek("ws_mwo5wwds_2")
 
     assert record is not None
     session = adapter.to_unified(record)
@@ -189,7 +189,7 @@ def test_columns_of_the_shop_s_own_are_kept(adapter: DatabaseAdapter) -> None:
     create_table(adapter.table, extra=", utm jsonb, customer_vault text")
     put(adapter.table, row(utm={"source": "mail"}, customer_vault="117041394"))
 
-    record = adapter.load("ws_mwo5wwds_2")
+    record = adapter.peek("ws_mwo5wwds_2")
 
     assert record is not None
     assert adapter.to_unified(record).metadata == {
@@ -200,11 +200,11 @@ def test_columns_of_the_shop_s_own_are_kept(adapter: DatabaseAdapter) -> None:
 def test_a_new_empty_column_changes_no_digest(adapter: DatabaseAdapter) -> None:
     create_table(adapter.table)
     put(adapter.table, row())
-    before = adapter.load("ws_mwo5wwds_2")
+    before = adapter.peek("ws_mwo5wwds_2")
 
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE funnel_sessions ADD note text")
-    after = adapter.load("ws_mwo5wwds_2")
+    after = adapter.peek("ws_mwo5wwds_2")
 
     assert before is not None
     assert after is not None

@@ -14,7 +14,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from legacy_adapters import sample_world
-from legacy_adapters.database.table import Table
+from legacy_adapters.database.store import Table
 from legacy_adapters.exceptions import SourceUnavailableError
 from legacy_adapters.management.commands.backfill_sessions import SHOWN
 from sessions_unified.manager import UnifiedSessionManager

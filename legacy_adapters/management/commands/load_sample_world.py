@@ -15,7 +15,7 @@ from legacy_adapters.exceptions import LegacyAdaptersError
 from sessions_unified.clock import get_clock
 
 if TYPE_CHECKING:
-    from legacy_adapters.database.table import Table
+    from legacy_adapters.database.store import Table
 
 
 class Command(BaseCommand):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from legacy_adapters.base import AdapterHealth, LegacyAdapter, LegacyRecord
-from legacy_adapters.database.table import Table
+from legacy_adapters.database.store import Table
 from legacy_adapters.exceptions import (
     LegacyAdaptersError,
     SourceUnavailableError,
@@ -16,6 +16,7 @@ from legacy_adapters.exceptions import (
 )
 from legacy_adapters.migration.backfill import Report, Unreadable, _refusal
 from legacy_adapters.migration.batches import Outcome
+from legacy_adapters.stores import Store
 from tests.sessions import snapshot
 
 if TYPE_CHECKING:
@@ -23,8 +24,19 @@ if TYPE_CHECKING:
 
 
 class CookieLikeAdapter(LegacyAdapter):
-    def load(self, session_id: str) -> LegacyRecord | None:
+    store = Store.COOKIE
+    fields = frozenset({"email"})
+
+    def peek(self, session_id: str) -> LegacyRecord | None:
         return None
+
+    def is_expired(self, record: LegacyRecord) -> bool:
+        return False
+
+    def from_unified(
+        self, session: SessionSnapshot, *, before: LegacyRecord | None = None
+    ) -> LegacyRecord:
+        return LegacyRecord.of(session.id, {})
 
     def to_unified(self, record: LegacyRecord) -> SessionSnapshot:
         return snapshot()
