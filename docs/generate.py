@@ -23,6 +23,7 @@ from docs.generators.commands import command_block, commands
 from docs.generators.environment import ENVIRONMENT, environment_block
 from docs.generators.flow import cards_block, moves_block, offers_block, positions_block
 from docs.generators.markdown import ROOT, relative_links
+from docs.generators.merging import rules_block, trust_block
 from docs.generators.metrics import counted_block, measured_block
 from docs.generators.settings import conf_block, legacy_block
 
@@ -92,6 +93,8 @@ def block(name: str, path: Path) -> str:
         "flow-positions": positions_block,
         "flow-offers": offers_block,
         "sandbox-cards": cards_block,
+        "merge-rules": rules_block,
+        "merge-trust": trust_block,
         "metrics-counted": counted_block,
         "metrics-measured": measured_block,
     }

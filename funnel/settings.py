@@ -6,6 +6,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import environ
 from celery.schedules import crontab
@@ -88,6 +89,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
+    "legacy_adapters.cookie.middleware.LegacyCookieMiddleware",
 ]
 
 ROOT_URLCONF = "funnel.urls"
@@ -118,18 +120,28 @@ _POOL = {
     # The pool tries again by itself this long, ever more rarely; then at the next request.
     "reconnect_timeout": 10,
 }
-DATABASES = {"default": env.db_url("DATABASE_URL")}
-DATABASES["default"].setdefault("OPTIONS", {})["pool"] = _POOL
-DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 2)
-# What pg_stat_activity calls this process: "funnel gunicorn", "funnel celery", "funnel run_relay".
-DATABASES["default"]["OPTIONS"].setdefault(
-    "application_name", env.str("APPLICATION_NAME", default="") or process_name(sys.argv)
-)
-# The pool tries a connection before it hands it out: a restarted server costs nobody an error.
-DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+
+
+def _database(variable: str, **pool: int) -> dict[str, Any]:
+    """Return the database that an environment variable names, reached over a pool."""
+    found: dict[str, Any] = env.db_url(variable)
+    options = found.setdefault("OPTIONS", {})
+    options["pool"] = {**_POOL, **pool}
+    options.setdefault("connect_timeout", 2)
+    # What pg_stat_activity calls this process: "funnel gunicorn", "funnel celery", …
+    options.setdefault(
+        "application_name", env.str("APPLICATION_NAME", default="") or process_name(sys.argv)
+    )
+    # The pool tries a connection before it hands it out: a restarted server costs nobody an error.
+    found["CONN_HEALTH_CHECKS"] = True
+    return found
+
+
+DATABASES = {"default": _database("DATABASE_URL")}
 LEGACY_DATABASE_URL = env.str("LEGACY_DATABASE_URL", default="")
 if LEGACY_DATABASE_URL:
-    DATABASES["legacy"] = env.db_url("LEGACY_DATABASE_URL")
+    # The old shop's processes need its connections: none is held without use.
+    DATABASES["legacy"] = _database("LEGACY_DATABASE_URL", min_size=0)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = _required("REDIS_URL")
@@ -167,6 +179,7 @@ SESSIONS_UNIFIED = {
     "L1_ENABLED": env.bool("L1_ENABLED", default=True),
     "PREPARED_STATEMENTS": env.bool("PREPARED_STATEMENTS", default=True),
     "WATCH_SECONDS": env.float("WATCH_SECONDS", default=5),
+    "OTHER_COPIES": ["legacy_adapters.copies.legacy_copies"],
 }
 
 # Where paid orders are handed on to: a callable, a signed webhook, or both.
@@ -204,6 +217,20 @@ LEGACY_ADAPTERS = {
         "ADAPTER": "legacy_adapters.database.DatabaseAdapter",
         "ALIAS": "legacy" if LEGACY_DATABASE_URL else "default",
         "TABLE": env.str("LEGACY_SESSION_TABLE", default="funnel_sessions"),
+    },
+    "cookie": {
+        "ADAPTER": "legacy_adapters.cookie.CookieAdapter",
+        "SECRETS": env.list("LEGACY_COOKIE_SECRETS", default=[]),
+        # The fallback that stood in the old shop's code; whoever read it can sign with it.
+        "COMPROMISED_SECRETS": env.list(
+            "LEGACY_COMPROMISED_SECRETS", default=["your-secret-key-change-in-production"]
+        ),
+    },
+    "memory_cache": {"ADAPTER": "legacy_adapters.memory_cache.MemoryCacheAdapter"},
+    "local_storage": {
+        "ADAPTER": "legacy_adapters.local_storage.LocalStorageAdapter",
+        "SYNCS_PER_MINUTE": env.int("SYNCS_PER_MINUTE", default=30),
+        "TRUSTED_PROXIES": FUNNEL["TRUSTED_PROXIES"],
     },
 }
 
@@ -262,6 +289,11 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 300},
     },
     "audit": {"task": "sessions_unified.audit_tiers_sample", "schedule": crontab(minute="32")},
+    "backfill": {
+        "task": "legacy_adapters.run_backfills",
+        "schedule": 30.0,
+        "options": {"expires": 30},
+    },
     "ask-gateway": {
         "task": "funnel.ask_gateway",
         "schedule": 10.0,

@@ -1,6 +1,7 @@
 """The site's addresses."""
 
 from csp.decorators import csp_update
+from django.apps import apps
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
@@ -20,6 +21,9 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("funnel.storefront.urls")),
 ]
+
+if apps.is_installed("legacy_adapters"):  # until the cut-over is done
+    urlpatterns.insert(0, path("api/", include("legacy_adapters.api.urls")))
 
 handler400 = "funnel.views.bad_request"
 handler403 = "funnel.views.forbidden"

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Final
+
+from django.db import DataError, IntegrityError
+
+from legacy_adapters import conflicts
+from legacy_adapters.conf import get_adapters
+from legacy_adapters.exceptions import UnreadableRecordError
+from legacy_adapters.merging import Candidate, Merged, evidence, merge
+from legacy_adapters.migration import records
+from legacy_adapters.migration.records import Reading
+from sessions_unified.exceptions import InvalidChangeError
+from sessions_unified.ids import is_session_id
+from sessions_unified.importing import import_sessions, is_taken
+from sessions_unified.tiers import get_tiers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from django.http import HttpRequest
 
+    from legacy_adapters.base import LegacyAdapter
     from sessions_unified.snapshot import SessionSnapshot
+    from sessions_unified.tiers import Tiers
+
+logger = logging.getLogger(__name__)
+
+_SOURCE: Final = "contact"
+_REFUSALS: Final = (DataError, IntegrityError, InvalidChangeError)
 
 
 def import_on_contact(
@@ -18,11 +41,108 @@ def import_on_contact(
     The stores of the server, and those of the request's browser that the server trusts, are read
     (``peek``), merged, and imported in one transaction with its conflicts. A session that is here
     is returned as it is; a tombstone stays dead. None: nobody trusted knows it, or its copies
-    contradict each other and a person must decide first.
+    contradict each other and a person must decide first. What is past its end is imported too, and
+    settled: it answers that it is over, not that it never was.
 
     Raises:
         SourceUnavailableError: a legacy store did not answer, so that what it knows is not known.
         DatabaseUnavailableError: ours did not.
 
     """
-    raise NotImplementedError
+    tiers = get_tiers()
+    here = tiers.database.peek(session_id)
+    if here is not None:
+        return here.session
+    adapters = [each for each in get_adapters(request) if each.store.is_trusted]
+    if not adapters or not is_session_id(session_id):
+        return None
+    try:
+        with tiers.database.transaction():
+            return _under_its_lock(tiers, adapters, session_id)
+    except _REFUSALS as exc:
+        logger.warning("Session %s cannot be stored: %s", session_id, type(exc).__name__)
+        return None
+
+
+def _under_its_lock(
+    tiers: Tiers, adapters: list[LegacyAdapter], session_id: str
+) -> SessionSnapshot | None:
+    """Read the stores and import, where no other request and no repair does it meanwhile."""
+    row = tiers.database.lock(session_id)
+    if row is not None:
+        return row.copy.session
+    if is_taken(tiers, session_id):
+        return None
+    found = dict(_readings(adapters, session_id))
+    if not found:
+        return None
+    merged = _merged(found)
+    _note_conflicts(tiers, found, merged)
+    return None if merged.is_blocked else _import(tiers, found, merged.session)
+
+
+def _readings(
+    adapters: list[LegacyAdapter], session_id: str
+) -> Iterator[tuple[LegacyAdapter, Reading]]:
+    """Yield what each store that knows the session says; what cannot be read is noted."""
+    for adapter in adapters:
+        record = adapter.peek(session_id)
+        if record is None:
+            continue
+        try:
+            session = adapter.to_unified(record)
+        except UnreadableRecordError as exc:
+            _leave_out(session_id, adapter, exc.reason)
+            continue
+        if session.id == session_id:
+            yield adapter, Reading(record=record, session=session)
+        else:
+            _leave_out(session_id, adapter, "it is of another session")
+
+
+def _leave_out(session_id: str, adapter: LegacyAdapter, reason: str) -> None:
+    logger.warning(
+        "Session %s in the legacy store %r is left out: %s", session_id, adapter.source, reason
+    )
+
+
+def _merged(found: Mapping[LegacyAdapter, Reading]) -> Merged:
+    """Return the one session; what a single store says stays as it is, as in a backfill."""
+    if len(found) == 1:
+        return Merged(session=next(iter(found.values())).session, conflicts=())
+    return merge(
+        Candidate(store=adapter.store, session=reading.session)
+        for adapter, reading in found.items()
+    )
+
+
+def _note_conflicts(tiers: Tiers, found: Mapping[LegacyAdapter, Reading], merged: Merged) -> None:
+    """Put on record what the less trusted stores say against the others."""
+    for adapter, reading in list(found.items())[1:]:
+        theirs = [each for each in merged.conflicts if adapter.store in each.values]
+        finding = conflicts.Finding(
+            session_id=reading.id,
+            digest=reading.record.digest,
+            evidence=evidence.of_conflicts(theirs),
+        )
+        conflicts.record(
+            source=adapter.source,
+            findings=[finding] if theirs else [],
+            now=tiers.clock.now(),
+            using=tiers.database.alias,
+        )
+
+
+def _import(
+    tiers: Tiers, found: Mapping[LegacyAdapter, Reading], session: SessionSnapshot
+) -> SessionSnapshot | None:
+    import_sessions(tiers, [session], source=_SOURCE)
+    stored = tiers.database.peek(session.id)
+    if stored is None:
+        return None
+    versions = {session.id: stored.session.version}
+    for adapter, reading in found.items():
+        records.remember(
+            tiers.database.alias, adapter.source, [reading], versions, tiers.clock.now()
+        )
+    return stored.session

@@ -50,6 +50,10 @@ class UnsupportedOperationError(LegacyAdaptersError):
     """This legacy store has no such operation. See its `supports_…` flags."""
 
 
+class OpenRunError(LegacyAdaptersError):
+    """A backfill of this store is not over. Go on with it, or abandon it first."""
+
+
 class LegacyTokenError(LegacyAdaptersError):
     """The old shop's token is refused.
 
@@ -61,3 +65,22 @@ class LegacyTokenError(LegacyAdaptersError):
     def __init__(self, code: str, message: str | None = None) -> None:
         super().__init__(message or f"The old shop's token is refused: {code}.")
         self.code = code
+
+
+class CompromisedTokenError(LegacyTokenError):
+    """The token is signed with a secret that is known to be out: anybody may have made it.
+
+    Attributes:
+        secret: the secret's fingerprint.
+        session_id: whose token it claims to be; None without a session's id.
+
+    """
+
+    def __init__(self, secret: str, session_id: str | None) -> None:
+        super().__init__("compromised")
+        self.secret = secret
+        self.session_id = session_id
+
+
+class ResolutionRefusedError(LegacyAdaptersError):
+    """The conflict cannot be resolved so. Look at it again."""

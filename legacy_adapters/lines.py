@@ -65,6 +65,8 @@ def _product_id(value: Any) -> str | None:
 
 def _quantity(value: Any) -> int | None:
     """Return a whole number, or the text of one; None for anything else."""
+    if type(value) is int:
+        return value if abs(value) <= _MAX_QUANTITY else None
     number = money(value, _FINEST)
     if number is None or abs(number) > _MAX_QUANTITY or not is_same_number(value, number):
         return None

@@ -27,7 +27,7 @@ class ImportRecord(models.Model):
         verbose_name = "imported record"
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["source", "session_id"], name="legacy_import_once_a_source"
+                fields=["session_id", "source"], name="legacy_import_once_a_source"
             ),
         ]
 
@@ -101,6 +101,8 @@ class BackfillRun(models.Model):
     since = models.DateTimeField(null=True, blank=True)
     batch_size = models.PositiveIntegerField()
     total = models.PositiveBigIntegerField(help_text="records to read, about")
+    rows_per_second = models.PositiveIntegerField(null=True, blank=True)
+    is_background = models.BooleanField(default=False)
     actor = models.CharField(max_length=150, blank=True, default="")
     problem = models.TextField(blank=True, default="")
     created_at = models.DateTimeField()
@@ -124,7 +126,9 @@ class BackfillRun(models.Model):
 class BackfillSlice(models.Model):
     """A range of a store's keys, read by one worker at a time; its cursor is saved with each batch.
 
-    ``lower`` is exclusive, ``upper`` inclusive; None: from the first, to the last key.
+    ``lower`` is exclusive, ``upper`` inclusive; None: from the first, to the last key. Keys and
+    cursor are kept as JSON: a key may hold what no column does. ``claimed_by`` names the worker;
+    one that has saved nothing since ``updated_at`` for long is taken for dead.
     """
 
     run = models.ForeignKey(BackfillRun, on_delete=models.CASCADE, related_name="slices")
@@ -132,6 +136,7 @@ class BackfillSlice(models.Model):
     upper = models.TextField(null=True, blank=True)
     cursor = models.TextField(null=True, blank=True)
     is_finished = models.BooleanField(default=False)
+    claimed_by = models.CharField(max_length=64, blank=True, default="")
     imported = models.PositiveBigIntegerField(default=0)
     unchanged = models.PositiveBigIntegerField(default=0)
     merged = models.PositiveBigIntegerField(default=0)

@@ -51,15 +51,19 @@ def without_card_data(
     written down does not come along. ``references`` are the gateway's own, which may look like
     anything, and money hangs on them; unknown fields with a secret's name are dropped elsewhere.
     """
+    said = {
+        name: values.unwrapped(value)
+        for name, value in data.items()
+        if value is not None and name not in references and (name in known or not is_secret(name))
+    }
+    if find_card_data(list(said.values())) is None:  # at once: so it is with nearly every record
+        return data, []
     changes: dict[str, Any] = {}
-    for name, value in data.items():
-        if name in references or (name not in known and is_secret(name)):
+    for name, value in said.items():
+        if find_card_data(value) is None:
             continue
-        said = values.unwrapped(value)
-        if find_card_data(said) is None:
-            continue
-        masked = None if name == "payment_token" else mask_card_data(said)
-        if masked != said:  # else it was only nested too deeply to tell
+        masked = None if name == "payment_token" else mask_card_data(value)
+        if masked != value:  # else it was only nested too deeply to tell
             changes[name] = masked
     return ({**data, **changes}, sorted(changes)) if changes else (data, [])
 
@@ -136,7 +140,7 @@ def customer(value: Any, kept: dict[str, Any], name: str = "customerInfo") -> Fr
 def offers(value: Any, kept: dict[str, Any], name: str) -> tuple[str, ...]:
     """Return the offers' ids of a list; what is none is kept aside under ``name``."""
     found = values.unwrapped(value)
-    if found is None:
+    if found is None or found == []:
         return ()
     items = found if isinstance(found, list | tuple) else [found]
     given = [item for item in items if isinstance(item, str) and item.strip()]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+from sessions_unified.card_data import mask_numbers
 from sessions_unified.jsonb import as_stored
 from sessions_unified.money import quantize
 
@@ -20,6 +21,7 @@ _MAX_EXPONENT: Final = 300
 _MAX_AMOUNT: Final = Decimal(10) ** 15
 # RFC 5321: 64 + @ + 255.
 _MAX_EMAIL: Final = 320
+_EXACT: Final = 2**53
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 # Years outside are no dates of a shop, and arithmetic on them overflows.
 _FIRST_YEAR: Final = 1970
@@ -28,6 +30,8 @@ _LAST_YEAR: Final = 9998
 
 def storable_text(value: str) -> str:
     """Return text that PostgreSQL can store: NUL and lone surrogates are spelled out."""
+    if _UNSTORABLE.search(value) is None:
+        return value
     return _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
 
 
@@ -35,7 +39,7 @@ def storable(value: Any, *, depth: int = 0) -> Any:
     """Return JSON that can be stored and read again, with everything that ``value`` says."""
     if isinstance(value, str):
         return storable_text(value)
-    if isinstance(value, int | float | Decimal):
+    if isinstance(value, (int, float, Decimal)):  # a union takes longer
         return _storable_number(value)
     if isinstance(value, dict | list) and depth >= _MAX_DEPTH:
         return storable_text(json.dumps(value, default=str))
@@ -47,7 +51,8 @@ def storable(value: Any, *, depth: int = 0) -> Any:
 
 
 def _storable_number(value: float | Decimal) -> Any:
-    if isinstance(value, bool):
+    # What every row has, and nothing can be wrong with.
+    if isinstance(value, bool) or (isinstance(value, int) and abs(value) < _EXACT):
         return value
     exact = Decimal(value)
     if not exact.is_finite() or abs(exact.adjusted()) > _MAX_EXPONENT:
@@ -94,7 +99,8 @@ def email_address(value: Any) -> str:
         raise ValueError("has no @")
     if not name or not all(domain.split(".")):
         raise ValueError("has nothing before or after its @, or an empty part of the domain")
-    if "@" in name or any(sign.isspace() or not sign.isprintable() for sign in email):
+    # Of all white space the plain space alone is printable.
+    if "@" in name or " " in email or not email.isprintable():
         raise ValueError("holds a second @, a space or a control character")
     if len(email) > _MAX_EMAIL:
         raise ValueError("is longer than an address can be")
@@ -114,7 +120,7 @@ def moment(value: Any) -> datetime:
         found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
         found = (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
     except (TypeError, ValueError, OverflowError) as exc:
-        raise ValueError(f"is no date: {value!r:.40}") from exc
+        raise ValueError(f"is no date: {mask_numbers(repr(value))[:40]}") from exc
     if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
         raise ValueError(f"is out of range: {found.isoformat()}")
     return found
@@ -125,7 +131,7 @@ def money(value: Any, currency: str) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
         return None
     try:
-        exact = Decimal(str(value).strip())
+        exact = value if isinstance(value, Decimal) else Decimal(str(value).strip())
     except InvalidOperation:
         return None
     if not exact.is_finite() or exact.adjusted() >= _MAX_AMOUNT.adjusted():
@@ -137,4 +143,5 @@ def is_same_number(value: Any, amount: Decimal | None) -> bool:
     """Tell whether nothing was lost when ``value`` was read as ``amount``."""
     if value is None or amount is None:
         return value is amount
-    return Decimal(str(value).strip()) == amount
+    exact = value if isinstance(value, int | Decimal) else Decimal(str(value).strip())
+    return bool(exact == amount)

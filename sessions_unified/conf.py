@@ -59,6 +59,9 @@ class Conf:
             ``SECRET_KEY``.
         CONSUMERS: dotted paths of further consumers of the event log
             (`sessions_unified.relay.Consumer`), which the relay runs beside its own.
+        OTHER_COPIES: dotted paths of what knows further copies of a session
+            (`sessions_unified.other_copies.CopySource`): shown beside the tiers by
+            ``inspect_session`` and in the admin, and asked by nothing else.
         TOKEN_KEYS: kid → base64url of 32 random bytes. The first issues, all of them open.
         TOKEN_ISSUER: the ``iss`` of session tokens.
         TOKEN_AUDIENCE: the ``aud`` of session tokens.
@@ -109,6 +112,7 @@ class Conf:
     DEFAULT_CURRENCY: str = "USD"
     ENCRYPTION_KEYS: dict[str, str] = field(default_factory=dict)
     CONSUMERS: tuple[str, ...] | list[str] = ()
+    OTHER_COPIES: tuple[str, ...] | list[str] = ()
     TOKEN_KEYS: dict[str, str] = field(default_factory=dict)
     TOKEN_ISSUER: str = "sessions-unified"  # noqa: S105  (a public claim)
     TOKEN_AUDIENCE: str = "funnel-session"  # noqa: S105

@@ -13,6 +13,9 @@ from sessions_unified.ids import is_session_id
 from sessions_unified.snapshot import SessionSnapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sessions_unified.other_copies import OtherCopy
     from sessions_unified.tiers import Copy, Tier, Tiers
     from sessions_unified.tiers.database import LockedRow
 
@@ -45,8 +48,10 @@ class SessionHealth(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     tiers: tuple[TierReport, ...]
 
 
-def examine(tiers: Tiers, session_id: str) -> SessionHealth:
+def examine(tiers: Tiers, session_id: str, *, others: Iterable[OtherCopy] = ()) -> SessionHealth:
     """Compare what each tier holds now. Leaves no trace in any of them.
+
+    ``others`` are copies outside the tiers: what differs in them is named among the problems.
 
     Raises:
         DatabaseUnavailableError: there is nothing to compare with.
@@ -66,6 +71,11 @@ def examine(tiers: Tiers, session_id: str) -> SessionHealth:
         problems.append(f"{truth.status}/{truth.current_step} is outside the flow")
     if truth is None:
         problems.append("there is no such session")
+    problems += [
+        f"{each.name}: differs in {', '.join(names)}"
+        for each in others
+        if (names := each.differences(truth))
+    ]
     return SessionHealth(
         id=session_id,
         exists=truth is not None,

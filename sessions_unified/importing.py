@@ -2,85 +2,109 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from django.db import connections, transaction
+from django.db import connections
 
 from sessions_unified.models import UnifiedSession
-from sessions_unified.publishing import publish_gone
+from sessions_unified.sealing import COLUMNS as SEALED
+from sessions_unified.sealing import seal
 from sessions_unified.signals import session_imported
-from sessions_unified.tiers.database import Change
-from sessions_unified.tiers.rows import COLUMNS, EVENTS, FIELDS, PLACEHOLDERS, SESSIONS, to_params
+from sessions_unified.snapshot import SessionSnapshot
+from sessions_unified.tiers.rows import COLUMNS, EVENTS, JSON_FIELDS, SESSIONS
 from sessions_unified.upkeep import sweeping
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from sessions_unified.snapshot import SessionSnapshot
     from sessions_unified.tiers import Tiers
 
+_encoder = msgspec.json.Encoder(decimal_format="number")
 
-def import_sessions(tiers: Tiers, sessions: Sequence[SessionSnapshot], *, source: str) -> set[str]:
-    """Insert the sessions whose ids are free and return those ids; existing ones stay as they are.
+
+def import_sessions(
+    tiers: Tiers, sessions: Sequence[SessionSnapshot], *, source: str
+) -> dict[str, int]:
+    """Insert the sessions whose ids are free; return their versions by id. Others stay as they are.
 
     One transaction: rows, an ``imported`` event each, and the receivers of `session_imported`, who
     record what was already paid. Then what is past its end is settled by the usual rule: unpaid →
     expired, paid → completed, held → untouched. A tombstone keeps its id taken.
+
+    No cache is told of the others: nobody can have a copy of a session that was not here.
     """
     if not sessions:
-        return set()
+        return {}
     # A source that lists an id twice: the first counts, for the row and for the receivers alike.
-    sessions = list({session.id: session for session in reversed(sessions)}.values())
+    found = {session.id: session for session in reversed(sessions)}
+    # In one order, whoever inserts: two that bring the same ones never wait for each other both.
+    sessions = [found[session_id] for session_id in sorted(found)]
     with tiers.database.transaction():
         inserted = _insert(tiers, sessions, source)
         new = [session for session in sessions if session.id in inserted]
+        if not new:
+            return {}
         session_imported.send(sender=UnifiedSession, sessions=new)
-        if new:
-            sweeping.expire_due(tiers, only=inserted, actor=f"import:{source}")
-    return inserted
+        versions = {session.id: session.version for session in new}
+        return versions | settle_imported(tiers, new, source=source)
 
 
-def _insert(tiers: Tiers, sessions: Sequence[SessionSnapshot], source: str) -> set[str]:
-    row = f"({', '.join(PLACEHOLDERS)}, 0)"
-    sql = f"""
-        WITH changed AS (
-            INSERT INTO {SESSIONS} ({COLUMNS}, holds) VALUES {", ".join([row] * len(sessions))}
-            ON CONFLICT (id) DO NOTHING RETURNING id, version, status, current_step
-        ), logged AS (
-            INSERT INTO {EVENTS} (session_id, seq, kind, changed, data, actor, at)
-            SELECT id, version, 'session_imported', '[]'::jsonb,
-                   jsonb_build_object('source', %s::text, 'status', status, 'step', current_step),
-                   %s, %s
-            FROM changed
-        ) SELECT id FROM changed
-    """
-    params = [value for session in sessions for value in to_params(session)]
+def _column(field: msgspec.structs.FieldInfo) -> str:
+    """Return a column as a JSON object of the batch has it: it lacks what is at its default."""
+    if field.required or field.default is None:
+        return field.name
+    default = _encoder.encode(field.default).decode()
+    if field.name in JSON_FIELDS:
+        return f"COALESCE({field.name}, '{default}'::jsonb)"
+    return f"COALESCE({field.name}, '{msgspec.json.decode(default)}')"
+
+
+# One parameter for a whole batch: to bind, and to plan, a parameter for each value costs several
+# times as much. The table's own row type says what each value is.
+_INSERT: Final = f"""
+    WITH changed AS (
+        INSERT INTO {SESSIONS} ({COLUMNS}, holds)
+        SELECT {", ".join(map(_column, msgspec.structs.fields(SessionSnapshot)))}, 0
+        FROM jsonb_populate_recordset(NULL::{SESSIONS}, %s::jsonb)
+        ON CONFLICT (id) DO NOTHING RETURNING id, version, status, current_step
+    ), logged AS (
+        INSERT INTO {EVENTS} (session_id, seq, kind, changed, data, actor, at)
+        SELECT id, version, 'session_imported', '[]'::jsonb,
+               jsonb_build_object('source', %s::text, 'status', status, 'step', current_step),
+               %s, %s
+        FROM changed
+    ) SELECT id FROM changed
+"""
+
+
+def _insert(tiers: Tiers, sessions: Iterable[SessionSnapshot], source: str) -> set[str]:
+    batch = _encoder.encode([_sealed(session) for session in sessions]).decode()
     with connections[tiers.database.alias].cursor() as cursor:
-        cursor.execute(sql, [*params, source, f"import:{source}", tiers.clock.now()])
+        cursor.execute(_INSERT, [batch, source, f"import:{source}", tiers.clock.now()])
         return {found for (found,) in cursor.fetchall()}
 
 
-def replace_imported(
-    tiers: Tiers, session: SessionSnapshot, *, if_version: int, source: str
-) -> int | None:
-    """Overwrite a session by a newer state of its source; return its version.
+def _sealed(session: SessionSnapshot) -> SessionSnapshot:
+    given = ((name, getattr(session, name)) for name in SEALED)
+    changes: dict[str, Any] = {name: seal(text) for name, text in given if text is not None}
+    return msgspec.structs.replace(session, **changes) if changes else session
 
-    None if it is no longer at ``if_version``: it has changed here too.
-    """
+
+def settle_imported(
+    tiers: Tiers, sessions: Iterable[SessionSnapshot], *, source: str
+) -> dict[str, int]:
+    """Settle what is past its end; return the versions that all of these are at now."""
     now = tiers.clock.now()
-    after = msgspec.structs.replace(session, version=if_version + 1)
-    names = tuple(name for name in FIELDS if name not in {"id", "version", "created_at"})
-    change = Change(
-        kind="session_reimported", actor=f"import:{source}", at=now, data={"source": source}
+    due = [session.id for session in sessions if session.expires_at <= now]
+    if not due:
+        return {}
+    sweeping.expire_due(tiers, only=due, actor=f"import:{source}")
+    return dict(
+        tiers.database.query(f"SELECT id, version FROM {SESSIONS} WHERE id = ANY(%s)", [due])
     )
-    with tiers.database.transaction():
-        if not tiers.database.compare_and_set(if_version, after, change, names):
-            return None
-        session_imported.send(sender=UnifiedSession, sessions=[after])
-        transaction.on_commit(
-            lambda: publish_gone(tiers, {session.id: after.version}), using=tiers.database.alias
-        )
-        sweeping.expire_due(tiers, only=[session.id], actor=f"import:{source}")
-        row = tiers.database.row(session.id)
-    return row.copy.session.version if row is not None else None
+
+
+def is_taken(tiers: Tiers, session_id: str) -> bool:
+    """Tell whether there is a row of this id, be it a tombstone."""
+    return bool(tiers.database.query(f"SELECT 1 FROM {SESSIONS} WHERE id = %s", [session_id]))

@@ -28,7 +28,7 @@ JSON_COLUMNS = {"customer_info", "products"}
 class InterruptedAdapter(InMemoryAdapter):
     """A store that yields one batch, and then what ``after`` says."""
 
-    def __init__(self, *, source: str, after: BaseException) -> None:
+    def __init__(self, *, source: str, after: BaseException, **_: Any) -> None:
         super().__init__(source=source, rows={row()["id"]: row()})
         self.after = after
 

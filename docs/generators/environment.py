@@ -66,6 +66,12 @@ ENVIRONMENT: Final = {
     "LEGACY_DATABASE_URL": "The old shop's database, where its session table is. Empty: the main "
     "database.",
     "LEGACY_SESSION_TABLE": "The old shop's session table: `table` or `schema.table`.",
+    "LEGACY_COOKIE_SECRETS": "The secrets that the old shop signs its cookie with, separated by "
+    "commas: all of them open, the first signs. Empty: no old cookie is read or written.",
+    "LEGACY_COMPROMISED_SECRETS": "Secrets of the old shop that are out, such as one that was in "
+    "its code. Tokens signed with them are refused and recorded.",
+    "SYNCS_PER_MINUTE": "How often a minute one address, and one session, may synchronise its "
+    "browser's old sessions.",
     "STATIC_ROOT": "Where `manage.py collectstatic` puts the static files.",
     "METRICS_TOKEN": "What Prometheus sends as `Authorization: Bearer …` to read `/metrics`. "
     "Empty: nobody may, except with `INSECURE_HTTP`.",

@@ -23,17 +23,19 @@ def conf_block(module: str, name: str) -> str:
 
 
 def legacy_block() -> str:
-    """Return the table of the keys of one entry of LEGACY_ADAPTERS, for the adapters there are."""
+    """Return the table of the keys of an entry of LEGACY_ADAPTERS, by adapter."""
     from legacy_adapters.conf import SourceConf  # noqa: PLC0415
+    from legacy_adapters.cookie import CookieAdapter  # noqa: PLC0415
     from legacy_adapters.database import DatabaseAdapter  # noqa: PLC0415
+    from legacy_adapters.local_storage import LocalStorageAdapter  # noqa: PLC0415
+    from legacy_adapters.memory_cache import MemoryCacheAdapter  # noqa: PLC0415
 
-    rows = [("`ADAPTER`", "required", prose(attributes(SourceConf)["adapter"]))]
-    meanings = {
-        "alias": "The `DATABASES` alias over which the table is reached.",
-        "table": "The table: `table` or `schema.table`, unquoted, case as it is.",
-    }
-    for parameter in inspect.signature(DatabaseAdapter).parameters.values():
-        if parameter.name != "source":
-            key = parameter.name.upper()
-            rows.append((f"`{key}`", value_text(parameter.default), meanings[parameter.name]))
-    return table(("Key", "Default", "What it does"), rows)
+    rows = [("every", "`ADAPTER`", "required", prose(attributes(SourceConf)["adapter"]))]
+    for adapter in (DatabaseAdapter, CookieAdapter, MemoryCacheAdapter, LocalStorageAdapter):
+        meanings = attributes(adapter)
+        for parameter in inspect.signature(adapter).parameters.values():
+            if parameter.name not in {"source", "request"}:
+                key, default = parameter.name.upper(), value_text(parameter.default)
+                meaning = prose(meanings[parameter.name])
+                rows.append((f"`{adapter.__name__}`", f"`{key}`", default, meaning))
+    return table(("Adapter", "Key", "Default", "What it does"), rows)

@@ -19,36 +19,36 @@ from sessions_unified.clock import get_clock
 from sessions_unified.models import UnifiedSession
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from sessions_unified.snapshot import SessionSnapshot
 
 GATEWAY: Final = "imported"
 State = ChargeAttempt.State
+_GIVEN_BACK: Final = (State.REFUNDED, State.VOIDED)
 
 
 def record_imported(sessions: Sequence[SessionSnapshot]) -> None:
     """Write the attempts of a batch; inside the import's transaction. Repeating adds nothing.
 
-    What an attempt of this shop has paid, or may have, is not written beside it.
+    What an attempt of this shop has paid, or may have, is not written beside it; nor is what it
+    has given back: a session that was paid here still names its transaction.
     """
     wanted = {
         attempt.gateway_order_id: attempt
         for session in sessions
         for attempt in _attempts(session, get_clock().now())
     }
+    if not wanted:
+        return
     known = {
         attempt.gateway_order_id: attempt
         for attempt in ChargeAttempt.objects.select_for_update().filter(
             gateway=GATEWAY, gateway_order_id__in=wanted
         )
     }
-    taken = set(
-        ChargeAttempt.objects.filter(
-            session_id__in={session.id for session in sessions}, state__in=ChargeAttempt.BLOCKING
-        ).values_list("session_id", "purpose")
-    )
+    taken = _taken(wanted.values())
     new = [
         attempt
         for order_id, attempt in wanted.items()
@@ -59,6 +59,22 @@ def record_imported(sessions: Sequence[SessionSnapshot]) -> None:
     _change_holds(Counter(a.session_id for a in new if a.is_open), 1)
     _settle_reviewed(wanted, known)
     _follow_cards(wanted, known)
+
+
+def _taken(wanted: Iterable[ChargeAttempt]) -> set[tuple[str, str]]:
+    """Return the session and purpose of what this shop's attempts have paid, or may have."""
+    told = {(each.session_id, each.purpose): each.transaction_id for each in wanted}
+    found = ChargeAttempt.objects.filter(
+        session_id__in={session_id for session_id, _ in told},
+        state__in=(*ChargeAttempt.BLOCKING, *_GIVEN_BACK),
+    ).values_list("session_id", "purpose", "state", "transaction_id")
+    return {
+        (session_id, purpose)
+        for session_id, purpose, state, transaction_id in found
+        if state not in _GIVEN_BACK
+        or (transaction_id and told.get((session_id, purpose)) == transaction_id)
+        or (purpose != CHECKOUT and state == State.REFUNDED)
+    }
 
 
 def _attempts(session: SessionSnapshot, now: datetime) -> Iterator[ChargeAttempt]:

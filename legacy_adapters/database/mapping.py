@@ -23,8 +23,12 @@ COLUMNS: Final = (
     *("upsells_accepted", "upsells_declined", "vault_id", "transaction_id", "payment_token"),
     *("created_at", "updated_at", "expires_at"),
 )
-# A gateway's own references may look like anything, and money hangs on them.
-_REFERENCES: Final = frozenset({"id", "vault_id", "transaction_id"})
+_KNOWN: Final = frozenset(COLUMNS)
+# A gateway's own references may look like anything, and money hangs on them. Dates have as many
+# digits as a card, and what is no date is not imported.
+_REFERENCES: Final = frozenset(
+    {"id", "vault_id", "transaction_id", "created_at", "updated_at", "expires_at"}
+)
 
 
 def to_session(row: Mapping[str, Any], *, flow: FlowTable, currency: str) -> SessionSnapshot:
@@ -41,8 +45,8 @@ def to_session(row: Mapping[str, Any], *, flow: FlowTable, currency: str) -> Ses
 
 
 def _to_session(row: Mapping[str, Any], *, flow: FlowTable, currency: str) -> SessionSnapshot:
-    row, masked = reading.without_card_data(row, known=COLUMNS, references=_REFERENCES)
-    columns = reading.unknown_fields(row, COLUMNS)
+    row, masked = reading.without_card_data(row, known=_KNOWN, references=_REFERENCES)
+    columns = reading.unknown_fields(row, _KNOWN)
     kept: dict[str, Any] = {"columns": columns} if columns else {}
     if masked:
         kept[MASKED] = masked

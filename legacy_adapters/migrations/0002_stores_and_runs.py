@@ -12,6 +12,14 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        # The session first: all sources' records of one session are looked up too.
+        migrations.RemoveConstraint(model_name="importrecord", name="legacy_import_once_a_source"),
+        migrations.AddConstraint(
+            model_name="importrecord",
+            constraint=models.UniqueConstraint(
+                fields=("session_id", "source"), name="legacy_import_once_a_source"
+            ),
+        ),
         migrations.CreateModel(
             name="BackfillFinding",
             fields=[
@@ -67,6 +75,8 @@ class Migration(migrations.Migration):
                 ("since", models.DateTimeField(blank=True, null=True)),
                 ("batch_size", models.PositiveIntegerField()),
                 ("total", models.PositiveBigIntegerField(help_text="records to read, about")),
+                ("rows_per_second", models.PositiveIntegerField(blank=True, null=True)),
+                ("is_background", models.BooleanField(default=False)),
                 ("actor", models.CharField(blank=True, default="", max_length=150)),
                 ("problem", models.TextField(blank=True, default="")),
                 ("created_at", models.DateTimeField()),
@@ -90,6 +100,7 @@ class Migration(migrations.Migration):
                 ("upper", models.TextField(blank=True, null=True)),
                 ("cursor", models.TextField(blank=True, null=True)),
                 ("is_finished", models.BooleanField(default=False)),
+                ("claimed_by", models.CharField(blank=True, default="", max_length=64)),
                 ("imported", models.PositiveBigIntegerField(default=0)),
                 ("unchanged", models.PositiveBigIntegerField(default=0)),
                 ("merged", models.PositiveBigIntegerField(default=0)),

@@ -36,6 +36,7 @@ class SessionEventAdmin(ExactSearchAdmin[SessionEvent]):
         "session_purged",
         "session_imported",
         "session_reimported",
+        "session_merged",
     )
     list_display = ("position", "when", "session", "what", "moved", "fields_changed", "actor")
     list_display_links = None

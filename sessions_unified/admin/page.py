@@ -101,7 +101,7 @@ def build_page(
 ) -> SessionPage:
     """Gather the page. ``row`` may be a tombstone."""
     table = side_by_side(tiers, row.pk, shows_pii=shows_pii)
-    session = table.columns[-1].session
+    session = table.truth
     now = tiers.clock.now()
     return SessionPage(
         row=row,

@@ -1,4 +1,4 @@
-"""What each tier holds of one session now, field by field, for the eye."""
+"""What each tier and each other store holds of one session now, field by field, for the eye."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ import msgspec
 
 from sessions_unified.admin.formatting import NOTHING, presence
 from sessions_unified.exceptions import SealedValueError, TierUnavailableError
+from sessions_unified.health import differences
 from sessions_unified.masking import mask_email, mask_json
+from sessions_unified.other_copies import other_copies
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sessions_unified.other_copies import OtherCopy
     from sessions_unified.snapshot import Product, SessionSnapshot, Upsells
     from sessions_unified.tiers import Copy, Tier, Tiers
 
@@ -28,12 +33,13 @@ _CHARGE_FACTS: Final = frozenset({"amount", "currency", "transactionId", "accept
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One tier.
+    """One tier, or one store outside the tiers.
 
     Attributes:
         where: whose memory, which server.
         state: a few words: how old the copy is, or why there is none.
         kind: ``holds``, ``empty`` or ``error``, for its look.
+        other: the copy outside the tiers, which may have no place for every field.
 
     """
 
@@ -42,11 +48,20 @@ class Column:
     state: str
     kind: str
     session: SessionSnapshot | None
+    other: OtherCopy | None = None
+
+    def differing(self, truth: SessionSnapshot | None) -> Collection[str]:
+        """Return the fields in which it differs from the database."""
+        if self.session is None:
+            return ()
+        if self.other is not None:
+            return self.other.differences(truth)
+        return FIELDS if truth is None else differences(truth, self.session)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One field in one tier; ``differs`` from the database's."""
+    """One field in one column; ``differs`` from the database's."""
 
     text: str
     differs: bool
@@ -54,47 +69,75 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One field across the tiers."""
+    """One field across the columns."""
 
     field: str
     cells: tuple[Cell, ...]
 
     @property
     def differs(self) -> bool:
-        """Whether any tier differs from the database."""
+        """Whether any differs from the database."""
         return any(cell.differs for cell in self.cells)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SideBySide:
-    """The whole table."""
+    """The whole table.
 
+    Attributes:
+        truth: what the database holds.
+        without: (name, why) of the stores outside the tiers that have no column: nothing to show.
+
+    """
+
+    truth: SessionSnapshot | None
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
+    without: tuple[tuple[str, str], ...]
 
     @property
     def is_empty(self) -> bool:
-        """Whether no tier holds anything."""
+        """Whether nobody holds anything."""
         return all(column.session is None for column in self.columns)
 
 
 def side_by_side(tiers: Tiers, session_id: str, *, shows_pii: bool) -> SideBySide:
-    """Look into every tier, leaving no trace; personal data masked unless ``shows_pii``."""
+    """Look everywhere, leaving no trace; personal data masked unless ``shows_pii``."""
     memory = f"this web process: {os.getpid()} on {socket.gethostname()}"
-    columns = (
+    within = (
         _column(tiers, tiers.memory, session_id, name="memory", where=memory),
         _column(tiers, tiers.redis, session_id, name="redis", where="shared by all processes"),
         _column(tiers, tiers.database, session_id, name="database", where="the truth"),
     )
-    truth = columns[-1].session
+    truth = within[-1].session
+    others = other_copies(session_id)
+    columns = (*within, *(_outside(copy) for copy in others if copy.session is not None))
+    differing = [column.differing(truth) for column in columns]
     lines = tuple(
         Line(
             field=field,
-            cells=tuple(_cell(field, each.session, truth, shows_pii) for each in columns),
+            cells=tuple(
+                Cell(text=_cell(field, column, shows_pii), differs=field in names)
+                for column, names in zip(columns, differing, strict=True)
+            ),
         )
         for field in FIELDS
     )
-    return SideBySide(columns=columns, lines=lines)
+    without = tuple(
+        (copy.name, copy.error or "holds nothing") for copy in others if copy.session is None
+    )
+    return SideBySide(truth=truth, columns=columns, lines=lines, without=without)
+
+
+def _outside(copy: OtherCopy) -> Column:
+    return Column(
+        name=copy.name,
+        where="beside the tiers",
+        state="read now",
+        kind="holds",
+        session=copy.session,
+        other=copy,
+    )
 
 
 def _column(tiers: Tiers, tier: Tier | None, session_id: str, *, name: str, where: str) -> Column:
@@ -119,17 +162,14 @@ def _look(tiers: Tiers, tier: Tier | None, session_id: str) -> tuple[Copy | None
     return copy, "holds", f"{age:.1f} s old{', bypassed: no invalidation now' if is_cut else ''}"
 
 
-def _cell(
-    field: str, session: SessionSnapshot | None, truth: SessionSnapshot | None, shows_pii: bool
-) -> Cell:
-    if session is None:
-        return Cell(text="", differs=False)
-    value = getattr(session, field)
-    differs = truth is None or value != getattr(truth, field)
-    return Cell(text=_text(field, value, shows_pii), differs=differs)
+def _cell(field: str, column: Column, shows_pii: bool) -> str:
+    if column.session is None or (column.other is not None and not column.other.speaks_of(field)):
+        return ""
+    return field_text(field, getattr(column.session, field), shows_pii=shows_pii)
 
 
-def _text(field: str, value: Any, shows_pii: bool) -> str:
+def field_text(field: str, value: Any, *, shows_pii: bool) -> str:
+    """Return a field's value for the eye, as its reader may see it."""
     if field in {"vault_id", "payment_token"}:
         return presence(value)
     if value is None:

@@ -11,12 +11,19 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
 
 from funnel.celery import app
 from funnel.local import programs
 from funnel.local.child import Child
+from legacy_adapters.database.store import Table
+from legacy_adapters.migration.reporting import tally_of
+from legacy_adapters.models import BackfillRun
 from sessions_unified import get_manager
 from sessions_unified.models import SessionEvent, UnifiedSession
+from tests.backfills import assert_adds_up, put_many
+from tests.legacy import create_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,6 +107,32 @@ def test_a_worker_expires_due_sessions_and_a_second_wake_changes_nothing(broker_
     assert list(kinds.order_by("seq")) == ["session_created", "session_expired"]
     assert UnifiedSession.objects.get(pk=young.id).status == "pending"
     assert UnifiedSession.objects.get(pk=due.id).deleted_at is None
+
+
+@pytest.fixture
+def legacy_rows(transactional_db: None) -> Iterator[int]:
+    """Return how many sessions the old shop's table has."""
+    table = Table(alias="default", name="funnel_sessions")
+    create_table(table)
+    put_many(table, 500)
+    yield 500
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE funnel_sessions")
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_worker_carries_a_backfill_through_that_an_operator_left_to_it(
+    broker_url: str, legacy_rows: int
+) -> None:
+    with sending_to(broker_url):
+        call_command("backfill_sessions", "--source=database", "--background", "--batch-size=100")
+
+    deadline = time.monotonic() + 30
+    while (run := BackfillRun.objects.get()).state != "finished":
+        assert time.monotonic() < deadline, f"it is {run.state}"
+        time.sleep(0.1)
+    assert tally_of(run).read == legacy_rows
+    assert_adds_up(run)
 
 
 def test_beat_wakes_only_tasks_that_exist() -> None:

@@ -12,9 +12,11 @@ from funnel.exceptions import ChargeInFlightError
 from funnel.payments.models import ChargeAttempt
 from legacy_adapters.database import DatabaseAdapter
 from legacy_adapters.migration.backfill import Report, backfill
+from legacy_adapters.migration.records import MIXED
 from legacy_adapters.models import ImportRecord, SessionConflict
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import SessionEvent, UnifiedSession
+from sessions_unified.tiers import get_tiers
 from tests.legacy import create_table, other_database, paid_row, put, row
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ def counts(report: Report) -> dict[str, int]:
     found = {
         "imported": report.imported,
         "unchanged": report.unchanged,
+        "merged": report.merged,
         "conflicting": len(report.conflicts),
         "unreadable": len(report.unreadable),
     }
@@ -244,22 +247,28 @@ def test_the_same_change_on_both_sides_is_no_conflict(
     assert session().version == 2
 
 
-class TestHereBeforeAnyImport:
-    def create(self, manager: UnifiedSessionManager, **fields: Any) -> None:
-        """Make the session of `row`, as a first import that left no record."""
-        given = {
-            "email": "ana@example.org",
-            "customer": {"firstName": "Ana"},
-            "products": [{"id": "SOIL", "name": "Living Soil 5L", "price": "12.50", "quantity": 1}],
-            "amount": 12.5,
-        }
-        manager.create_session(session_id=ID, **{**given, **fields})
-        UnifiedSession.objects.filter(pk=ID).update(created_at=row()["created_at"])
+def create(manager: UnifiedSessionManager, **fields: Any) -> None:
+    """Make the session of `row` here, as a first import that left no record."""
+    given = {
+        "email": "ana@example.org",
+        "customer": {"firstName": "Ana"},
+        "products": [{"id": "SOIL", "name": "Living Soil 5L", "price": "12.50", "quantity": 1}],
+        "amount": 12.5,
+    }
+    manager.create_session(session_id=ID, **{**given, **fields})
+    UnifiedSession.objects.filter(pk=ID).update(created_at=row()["created_at"])
 
+
+def versions() -> dict[str, int]:
+    """Return, by source, the version that is remembered."""
+    return dict(ImportRecord.objects.values_list("source", "unified_version"))
+
+
+class TestHereBeforeAnyImport:
     def test_saying_the_same_it_is_unchanged(
         self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
     ) -> None:
-        self.create(manager)
+        create(manager)
         put(adapter.table, row())
 
         assert counts(backfill(adapter)) == {"unchanged": 1}
@@ -269,7 +278,7 @@ class TestHereBeforeAnyImport:
     def test_and_from_then_on_it_follows_the_old_shop(
         self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
     ) -> None:
-        self.create(manager)
+        create(manager)
         put(adapter.table, row())
         backfill(adapter)
         put(adapter.table, row(email="new@example.org"))
@@ -280,7 +289,7 @@ class TestHereBeforeAnyImport:
     def test_saying_something_else_it_conflicts(
         self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
     ) -> None:
-        self.create(manager, email="other@example.org")
+        create(manager, email="other@example.org")
         put(adapter.table, row())
 
         report = backfill(adapter)
@@ -297,6 +306,193 @@ class TestHereBeforeAnyImport:
 
         assert counts(backfill(adapter)) == {"unchanged": 1}
         assert session().status == "expired"
+
+
+class TestMadeHere:
+    def test_a_payment_there_is_merged_and_never_charged_again(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
+    ) -> None:
+        create(manager)
+        put(adapter.table, paid_row(upsells_accepted=["upsell-1-serum"], current_step="upsell-2"))
+
+        report = backfill(adapter)
+
+        assert counts(report) == {"merged": 1}
+        merged = manager.get_session(ID, fresh=True)
+        assert (merged.status, merged.current_step) == ("processing", "upsell-2")
+        assert (merged.transaction_id, merged.vault_id) == ("3029929089", "117041394")
+        assert sorted(ChargeAttempt.objects.values_list("purpose", "state", "gateway")) == [
+            ("checkout", "succeeded", "imported"),
+            ("upsell:upsell-1-serum", "succeeded", "imported"),
+        ]
+        reply = process_checkout(manager, ID, key="pay", payment_token="tok_approve")
+        assert reply.status == 200
+        assert ChargeAttempt.objects.count() == 2
+
+    def test_the_event_names_what_changed(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
+    ) -> None:
+        create(manager)
+        put(adapter.table, paid_row())
+
+        backfill(adapter)
+
+        event = SessionEvent.objects.get(kind="session_merged")
+        assert (event.actor, event.seq) == ("import:database", 2)
+        assert set(event.changed) == {"status", "current_step", "transaction_id", "vault_id"}
+        assert event.data == {
+            "source": "database",
+            "status": ["pending", "processing"],
+            "step": ["checkout", "upsell-1"],
+        }
+
+    def test_the_caches_are_told(
+        self,
+        adapter: DatabaseAdapter,
+        manager: UnifiedSessionManager,
+        time_for_redis: None,
+        django_capture_on_commit_callbacks: Any,
+    ) -> None:
+        create(manager)
+        manager.get_session(ID)
+        put(adapter.table, paid_row())
+
+        with django_capture_on_commit_callbacks(execute=True):
+            backfill(adapter)
+
+        assert get_tiers().redis.peek(ID) is None
+
+    def test_a_second_run_finds_it_unchanged(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
+    ) -> None:
+        create(manager)
+        put(adapter.table, paid_row())
+        backfill(adapter)
+
+        assert counts(backfill(adapter)) == {"unchanged": 1}
+        assert session().version == 2
+
+    def test_what_was_paid_here_is_never_replaced_by_what_the_record_says_later(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
+    ) -> None:
+        create(manager, metadata={"note": "here"})
+        put(adapter.table, row(customer_info={"firstName": "Ana", "phone": "1"}))
+        assert counts(backfill(adapter)) == {"merged": 1}
+        assert versions() == {"database": MIXED}
+        put(adapter.table, paid_row(customer_info=None))
+
+        assert counts(backfill(adapter)) == {"merged": 1}
+        merged = manager.get_session(ID, fresh=True)
+        assert merged.transaction_id == "3029929089"
+        assert merged.metadata["note"] == "here"
+        assert merged.customer == {"firstName": "Ana", "phone": "1"}
+
+    def test_while_a_charge_is_open_nothing_is_written(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
+    ) -> None:
+        create(manager)
+        UnifiedSession.objects.update(holds=1)
+        put(adapter.table, paid_row())
+
+        report = backfill(adapter)
+
+        assert counts(report) == {"conflicting": 1}
+        assert (session().version, session().transaction_id) == (1, None)
+        assert not ChargeAttempt.objects.exists()
+        assert SessionConflict.objects.get().blocks
+        UnifiedSession.objects.update(holds=0)
+        assert counts(backfill(adapter)) == {"merged": 1}
+        assert not SessionConflict.objects.exists()
+
+    def test_a_contradiction_that_a_rule_decides_is_for_the_record(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
+    ) -> None:
+        create(manager)
+        UnifiedSession.objects.update(upsells={"declined": ["upsell-1-serum"]})
+        put(adapter.table, paid_row(upsells_accepted=["upsell-1-serum"]))
+
+        report = backfill(adapter)
+
+        assert counts(report) == {"merged": 1}
+        assert counts(backfill(adapter)) == {"unchanged": 1}
+        conflict = SessionConflict.objects.get()
+        assert (conflict.fields, conflict.blocks) == (["upsells"], False)
+        put(adapter.table, paid_row())
+        backfill(adapter)
+        assert not SessionConflict.objects.filter(digest=conflict.digest).exists()
+
+    @pytest.mark.parametrize("state", ["refunded", "voided"])
+    def test_what_was_given_back_here_is_not_recorded_as_paid_again(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager, state: str
+    ) -> None:
+        put(adapter.table, paid_row())
+        backfill(adapter)
+        # As if this shop had charged the order, and given the money back.
+        ChargeAttempt.objects.update(gateway="sandbox", gateway_order_id="fs-1", state=state)
+        ImportRecord.objects.all().delete()
+        put(adapter.table, paid_row(customer_info={"firstName": "Ana", "phone": "1"}))
+
+        assert counts(backfill(adapter)) == {"merged": 1}
+        assert list(ChargeAttempt.objects.values_list("state", flat=True)) == [state]
+
+    def test_a_charge_that_was_voided_here_is_no_payment_there(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
+    ) -> None:
+        put(adapter.table, paid_row(transaction_id="7"))
+        backfill(adapter)
+        ChargeAttempt.objects.update(gateway="sandbox", gateway_order_id="fs-1", state="voided")
+        ImportRecord.objects.all().delete()
+        UnifiedSession.objects.update(transaction_id=None)
+        put(adapter.table, paid_row())
+
+        backfill(adapter)
+
+        states = ChargeAttempt.objects.values_list("gateway", "state", "transaction_id")
+        assert sorted(states) == [
+            ("imported", "succeeded", "3029929089"),
+            ("sandbox", "voided", "7"),
+        ]
+
+
+class TestOfTwoSources:
+    """Two tables that hold the same session."""
+
+    @pytest.fixture
+    def twin(self, adapter: DatabaseAdapter) -> DatabaseAdapter:
+        twin = DatabaseAdapter(source="twin", alias="default", table="twin_sessions")
+        create_table(twin.table)
+        put(adapter.table, row())
+        put(twin.table, row())
+        backfill(adapter)
+        backfill(twin)
+        assert versions() == {"database": 1, "twin": 1}
+        return twin
+
+    def test_a_change_in_one_is_merged_and_both_go_on_from_there(
+        self, adapter: DatabaseAdapter, twin: DatabaseAdapter
+    ) -> None:
+        put(twin.table, paid_row())
+
+        assert counts(backfill(twin)) == {"merged": 1}
+        assert session().transaction_id == "3029929089"
+        assert versions() == {"database": 2, "twin": 2}
+        assert counts(backfill(adapter)) == {"unchanged": 1}
+        put(adapter.table, row(customer_info={"firstName": "Ana", "phone": "1"}))
+        assert counts(backfill(adapter)) == {"merged": 1}
+        assert session().transaction_id == "3029929089"
+        assert versions() == {"database": 3, "twin": 3}
+
+    def test_a_merge_does_not_hide_that_a_shopper_was_here(
+        self, adapter: DatabaseAdapter, twin: DatabaseAdapter, manager: UnifiedSessionManager
+    ) -> None:
+        ImportRecord.objects.filter(source="twin").delete()
+        manager.update_session(ID, {"metadata": {"note": "here"}})
+        put(twin.table, paid_row())
+
+        assert counts(backfill(twin)) == {"merged": 1}
+        assert versions() == {"database": 1, "twin": MIXED}
+        put(adapter.table, row(email="there@example.org"))
+        assert counts(backfill(adapter)) == {"conflicting": 1}
 
 
 class TestTombstones:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from django.db import connection
@@ -17,35 +17,68 @@ from tests.legacy import create_table, other_database, paid_row, put, row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     import pytest_django
 
     from legacy_adapters.base import LegacyAdapter
 
 
-class TestInMemoryAdapter(LegacyAdapterContract):
+NOTE = ", note jsonb"
+PRICED_BY_TEXT = {"id": "LAMP", "price": "89", "size": {"cm": [10, 12]}}
+# Each of it has no place in a session, or would be written otherwise today.
+ODD: dict[str, Any] = {
+    "products": [PRICED_BY_TEXT, "SOIL", {"id": "POT", "price": 0.30000000000000004}],
+    "amount": Decimal("59.970000000000006"),
+    "current_step": "upsell-3",
+    "customer_info": "Ana",
+    "payment_token": "tok_1",
+}
+
+
+class RowContract(LegacyAdapterContract):
+    expired_leaves: ClassVar[dict[str, Any]] = {"status": "expired"}
+    own_times = frozenset({"updated_at"})
+
+    def example(self, session_id: str, *, email: str = "ana@example.org") -> dict[str, Any]:
+        return paid_row(id=session_id, email=email, products=[*row()["products"], PRICED_BY_TEXT])
+
+    def expired_example(self, session_id: str) -> dict[str, Any]:
+        return row(id=session_id, expires_at="2026-11-20T23:09:26.128+00:00")
+
+    def broken_example(self, session_id: str) -> dict[str, Any]:
+        return row(id=session_id, status="initiated")
+
+    def odd_example(self, session_id: str) -> dict[str, Any]:
+        return row(id=session_id, note={"from": ["newsletter", 7]}, **ODD)
+
+    def updated(self, record: dict[str, Any], at: datetime) -> dict[str, Any]:
+        return {**record, "updated_at": at.isoformat()}
+
+
+class TestInMemoryAdapter(RowContract):
     @pytest.fixture
     def adapter(self) -> LegacyAdapter:
         return InMemoryAdapter(source="memory")
 
-    def put(self, adapter: LegacyAdapter, *rows: dict[str, Any]) -> None:
+    def put(self, adapter: LegacyAdapter, *records: dict[str, Any]) -> None:
         assert isinstance(adapter, InMemoryAdapter)
-        adapter.rows.update({each["id"]: each for each in rows})
+        adapter.rows.update({each["id"]: each for each in records})
 
 
-class TableContract(LegacyAdapterContract):
+class TableContract(RowContract):
     table = "funnel_sessions"
     offers = "text[]"
 
     @pytest.fixture
     def adapter(self, db: None) -> LegacyAdapter:
         adapter = DatabaseAdapter(source="database", alias="default", table=self.table)
-        create_table(adapter.table, offers=self.offers)
+        create_table(adapter.table, offers=self.offers, extra=NOTE)
         return adapter
 
-    def put(self, adapter: LegacyAdapter, *rows: dict[str, Any]) -> None:
+    def put(self, adapter: LegacyAdapter, *records: dict[str, Any]) -> None:
         assert isinstance(adapter, DatabaseAdapter)
-        put(adapter.table, *rows)
+        put(adapter.table, *records)
 
 
 class TestTextArrays(TableContract):
@@ -68,7 +101,7 @@ class TestSchema(TableContract):
         with connection.cursor() as cursor:
             cursor.execute('CREATE SCHEMA "old shop"')
         adapter = DatabaseAdapter(source="database", alias="default", table=self.table)
-        create_table(adapter.table)
+        create_table(adapter.table, extra=NOTE)
         return adapter
 
 
@@ -85,7 +118,7 @@ class TestOwnDatabase(TableContract):
     @pytest.fixture
     def adapter(self, legacy_database: None, db: None) -> LegacyAdapter:
         adapter = DatabaseAdapter(source="database", alias="legacy")
-        create_table(adapter.table)
+        create_table(adapter.table, extra=NOTE)
         assert "funnel_sessions" not in connection.introspection.table_names()
         return adapter
 
@@ -182,7 +215,7 @@ def test_amounts_that_are_no_numbers_are_kept_aside(adapter: DatabaseAdapter) ->
 
     assert record is not None
     session = adapter.to_unified(record)
-    assert (session.amount, session.metadata) == (None, {"legacy": {"amount": "NaN"}})
+    assert (session.amount, session.metadata) == (None, {"legacy": {"database": {"amount": "NaN"}}})
 
 
 def test_columns_of_the_shop_s_own_are_kept(adapter: DatabaseAdapter) -> None:
@@ -193,7 +226,7 @@ def test_columns_of_the_shop_s_own_are_kept(adapter: DatabaseAdapter) -> None:
 
     assert record is not None
     assert adapter.to_unified(record).metadata == {
-        "legacy": {"columns": {"utm": {"source": "mail"}}}
+        "legacy": {"database": {"columns": {"utm": {"source": "mail"}}}}
     }
 
 

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from io import StringIO
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection, connections, transaction
 
 from funnel.payments.models import ChargeAttempt
 from legacy_adapters import sample_world
 from legacy_adapters.database import DatabaseAdapter
-from legacy_adapters.migration.backfill import Report, backfill
-from legacy_adapters.models import ImportRecord
+from legacy_adapters.exceptions import OpenRunError
+from legacy_adapters.migration import runs
+from legacy_adapters.migration.backfill import backfill
+from legacy_adapters.migration.reporting import Report, tally_of
+from legacy_adapters.models import BackfillRun, ImportRecord
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import SessionEvent, UnifiedSession
+from sessions_unified.upkeep.load import HOLD, LOCKS
+from tests.backfills import worker_of
 from tests.legacy import create_table, put, row
+from tests.managing import elsewhere
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).resolve().parents[2]
 ROWS = 215
 ID = "ws_mwo5wwds_2"
 
@@ -162,30 +161,59 @@ def test_shoppers_go_on_while_everything_is_imported_again(adapter: DatabaseAdap
         assert sorted(events.values_list("seq", flat=True)) == list(range(1, session.version + 1))
 
 
-def test_sigkilled_and_run_again_nothing_is_lost_or_twice(
-    adapter: DatabaseAdapter, site_env: dict[str, str]
-) -> None:
+def test_workers_of_one_run_never_overlap(adapter: DatabaseAdapter) -> None:
     sample_world.load(adapter.table)
-    argv = [sys.executable, "manage.py", "backfill_sessions", "--source=database", "--batch-size=1"]
-    imported_before_kill = []
-    for target in (20, 120):
-        process = subprocess.Popen(argv, cwd=ROOT, env=site_env, stdout=subprocess.PIPE)
-        while ImportRecord.objects.count() < target and process.poll() is None:
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-        records = ImportRecord.objects.count()
-        imported_before_kill.append(records)
-        assert UnifiedSession.objects.count() == records
-        assert SessionEvent.objects.filter(kind="session_imported").count() == records
+    run = runs.begin(adapter, batch_size=9, workers=5)
+    runs.go_on(run)
 
-    assert 20 <= imported_before_kill[0] < imported_before_kill[1] < ROWS
-    out = StringIO()
-    call_command("backfill_sessions", source="database", json=True, stdout=out)
+    def work(name: str) -> int:
+        told: list[int] = []
+        try:
+            worker_of(run, adapter, name, advance=told.append).work()
+        finally:
+            connections.close_all()
+        return sum(told)
 
-    report = json.loads(out.getvalue().splitlines()[-1])
-    assert report["read"] == ROWS
-    assert report["unchanged"] == imported_before_kill[1]
-    assert report["imported"] == ROWS - imported_before_kill[1]
+    with ThreadPoolExecutor(3) as pool:
+        read = list(pool.map(work, ("a", "b", "c")))
+
+    run.refresh_from_db()
+    assert (run.state, sum(read), tally_of(run).read) == ("finished", ROWS, ROWS)
+    assert tally_of(run).imported == ROWS
     assert_each_row_is_here_once()
+
+
+def test_two_runs_begun_at_once_are_one(adapter: DatabaseAdapter) -> None:
+    create_table(adapter.table)
+    ready = threading.Barrier(2)
+
+    def begin(_: int) -> bool:
+        try:
+            ready.wait(10)
+            runs.begin(adapter, batch_size=9)
+        except OpenRunError:
+            return False
+        finally:
+            connections.close_all()
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        begun = list(pool.map(begin, range(2)))
+
+    assert sorted(begun) == [False, True]
+
+
+def test_while_paced_work_is_on_hold_it_does_none_and_says_why(adapter: DatabaseAdapter) -> None:
+    create_table(adapter.table)
+    put(adapter.table, row())
+
+    with (
+        elsewhere("SELECT pg_advisory_xact_lock(%s, %s)", [LOCKS, HOLD]),
+        pytest.raises(CommandError, match=r"on hold: .* --resume goes on\."),
+    ):
+        call_command("backfill_sessions", source="database")
+
+    run = BackfillRun.objects.get()
+    assert (run.state, tally_of(run).read) == ("running", 0)
+    call_command("backfill_sessions", source="database", resume=True)
+    assert tally_of(run).read == 1

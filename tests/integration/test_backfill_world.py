@@ -143,7 +143,9 @@ def test_every_row_of_the_world_ends_up_where_it_should(
         "read": ROWS,
         "imported": ROWS,
         "unchanged": 0,
+        "merged": 0,
         "conflicting": 0,
+        "unreadableCount": 0,
         "masked": [],
         "unreadable": [],
         "conflicts": [],
@@ -175,7 +177,7 @@ def check_facts(session: UnifiedSession, row: dict[str, Any]) -> None:
     assert is_settled or session.expires_at == row["expires_at"]
     token = row["payment_token"] if row["status"] == "pending" and not is_settled else None
     assert opened(session.payment_token) == token
-    legacy = session.metadata.get("legacy", {})
+    legacy = session.metadata.get("legacy", {}).get("database", {})
     known = row["current_step"] != "upsell-3"
     assert legacy == ({} if known else {"currentStep": "upsell-3"})
 

@@ -15,21 +15,30 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
+from legacy_adapters.conf import get_adapter
+from legacy_adapters.database import DatabaseAdapter
+from legacy_adapters.database.store import Table
 from sessions_unified.exceptions import DatabaseUnavailableError
+from sessions_unified.importing import import_sessions
 from sessions_unified.links import redeem_link
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import SessionEvent, SessionLink, UnifiedSession
+from sessions_unified.tiers import get_tiers
 from sessions_unified.upkeep import pacing, sweeping
 from sessions_unified.upkeep.load import Condition
+from tests.legacy import create_table, paid_row, put, row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from pytest_django.fixtures import SettingsWrapper
 
     from sessions_unified.snapshot import SessionSnapshot
     from sessions_unified.tiers import Tiers
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_flush")]
 
+TABLE = Table(alias="default", name="funnel_sessions")
 ORDER: dict[str, Any] = {
     "email": "ana@example.org",
     "customer": {"firstName": "Zoë", "address": {"city": "Springfield"}},
@@ -190,6 +199,172 @@ class TestInspectSession:
     def test_an_unknown_session(self) -> None:
         with pytest.raises(CommandError, match="There never was a session ws_1_a here"):
             run("inspect_session", "ws_1_a")
+
+    def test_without_other_stores_there_is_no_word_of_them(
+        self, session: SessionSnapshot, settings: SettingsWrapper
+    ) -> None:
+        settings.SESSIONS_UNIFIED = settings.SESSIONS_UNIFIED | {"OTHER_COPIES": []}
+
+        lines = run("inspect_session", session.id)
+
+        assert "Other stores now" not in lines
+        assert json.loads(run("inspect_session", session.id, "--json")[0])["copies"] == []
+
+    def test_what_a_shopper_wrote_gives_the_terminal_no_commands(
+        self, manager: UnifiedSessionManager
+    ) -> None:
+        written = manager.create_session(customer={"firstName": "\x1b[2JAna\r"})
+
+        shown = "\n".join(run("inspect_session", written.id, "--show-pii"))
+
+        assert "·[2JAna·" in shown
+        assert "\x1b" not in shown
+
+
+@pytest.mark.usefixtures("old_shop")
+class TestInspectBesideLegacyStores:
+    """A legacy table beside ours: one row of one column per store."""
+
+    ID = "ws_mwo5wwds_2"
+
+    @pytest.fixture
+    def old_shop(self, settings: SettingsWrapper) -> None:
+        settings.LEGACY_ADAPTERS = {"database": settings.LEGACY_ADAPTERS["database"]}
+        create_table(TABLE)
+        put(TABLE, paid_row(id=self.ID))
+        adapter = get_adapter("database")
+        record = adapter.peek(self.ID)
+        assert record is not None
+        import_sessions(get_tiers(), [adapter.to_unified(record)], source="database")
+
+    @staticmethod
+    def differing(lines: list[str]) -> list[str]:
+        return [line.split()[0] for line in lines if "≠" in line]
+
+    def test_both_stand_side_by_side(self) -> None:
+        lines = run("inspect_session", self.ID)
+
+        assert lines[1].split("  ")[-1].strip() == "legacy database"
+        (step,) = [line.split() for line in lines if line.startswith("  currentStep")]
+        assert step == ["currentStep", "upsell-1", "upsell-1"]
+        assert not self.differing(lines)
+        assert "  legacy database  says the same" in lines
+        assert lines[-1] == "Nothing is wrong with it."
+
+    def test_what_differs_is_marked_leaf_by_leaf_and_masked(self) -> None:
+        put(
+            TABLE,
+            paid_row(
+                id=self.ID,
+                email="canary@example.net",
+                customer_info={"firstName": "Ana", "lastName": "Canary"},
+                products=[],
+                vault_id="vault-canary",
+            ),
+        )
+
+        lines = run("inspect_session", self.ID)
+
+        assert self.differing(lines) == ["email", "customer.lastName", "products", "vaultId"]
+        assert "anary" not in "\n".join(lines)
+        assert lines[-1] == (
+            "Problem: legacy database: differs in email, customer, products, vault_id"
+        )
+
+    def test_personal_data_on_request_and_never_what_opens_a_card(self) -> None:
+        put(TABLE, paid_row(id=self.ID, email="canary@example.net", vault_id="vault-canary"))
+
+        shown = "\n".join(run("inspect_session", self.ID, "--show-pii"))
+
+        assert "canary@example.net" in shown
+        assert "vault-canary" not in shown
+
+    def test_the_same_address_in_capitals_is_no_difference(self) -> None:
+        put(TABLE, paid_row(id=self.ID, email="ANA@EXAMPLE.ORG"))
+
+        assert not self.differing(run("inspect_session", self.ID))
+
+    def test_what_the_table_has_no_place_for_stays_empty(self) -> None:
+        UnifiedSessionManager().update_session(self.ID, {"metadata": {"gift": True}})
+
+        lines = run("inspect_session", self.ID)
+
+        (gift,) = [line.split() for line in lines if "metadata.gift" in line]
+        assert gift == ["metadata.gift", "•••"]
+        assert not self.differing(lines)
+
+    def test_lines_fit_a_terminal(self) -> None:
+        long = {"firstName": "x" * 500, "a" * 60: {"b" * 60: "y"}}
+        put(TABLE, paid_row(id=self.ID, customer_info=long))
+
+        lines = run("inspect_session", self.ID, "--show-pii")
+
+        table = lines[1 : lines.index("Timeline")]
+        assert max(map(len, table)) <= 118
+        assert any(line.endswith("x…") for line in table)
+        assert any(line.startswith("  …" + "b" * 33) for line in table)
+
+    def test_a_session_that_only_the_old_shop_has(self) -> None:
+        put(TABLE, row(id="ws_mwo5wwds_7"))
+
+        lines = run("inspect_session", "ws_mwo5wwds_7")
+
+        assert lines[0] == "ws_mwo5wwds_7  is not here"
+        assert any(line.split() == ["status", "pending"] for line in lines)
+        assert lines[-1] == "It is not here; legacy database has it."
+
+    def test_one_that_was_deleted_here_and_stands_there(self) -> None:
+        put(TABLE, row(id=self.ID))
+        UnifiedSessionManager().delete_session(self.ID)
+
+        lines = run("inspect_session", self.ID)
+
+        assert "its personal data is gone" in lines[0]
+        assert lines[-1] == "It was deleted here; legacy database has it."
+
+    def test_a_record_that_cannot_be_read_says_why(self) -> None:
+        put(TABLE, paid_row(id=self.ID, status="paused"), row(id="ws_mwo5wwds_7", email=None))
+
+        lines = run("inspect_session", self.ID)
+
+        (said,) = [line for line in lines if line.startswith("  legacy database")]
+        assert "has a record that cannot be read: status 'paused' is none of" in said
+        with pytest.raises(CommandError, match=r"never was .* here\. legacy database: has a rec"):
+            run("inspect_session", "ws_mwo5wwds_7")
+
+    def test_json_names_the_differences(self) -> None:
+        put(TABLE, paid_row(id=self.ID, email="canary@example.net"))
+
+        (line,) = run("inspect_session", self.ID, "--json")
+
+        (copy,) = json.loads(line)["copies"]
+        assert copy["name"] == "legacy database"
+        assert copy["differences"] == ["email"]
+        assert copy["session"]["email"] == "c•••@example.net"
+        assert copy["session"]["vaultId"] == "•••"
+        assert "metadata" not in copy["session"]
+        assert json.loads(line)["problems"] == ["legacy database: differs in email"]
+
+    def test_it_writes_to_neither_side(self) -> None:
+        put(TABLE, paid_row(id=self.ID, expires_at="2026-11-20T00:00:00+00:00"))
+        read = "SELECT xmin::text, * FROM {} ORDER BY id"
+        before = TABLE.fetch(read), list(UnifiedSession.objects.values())
+
+        run("inspect_session", self.ID)
+
+        assert (TABLE.fetch(read), list(UnifiedSession.objects.values())) == before
+
+    def test_the_api_does_not_ask_legacy_stores(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        put(TABLE, paid_row(id=self.ID, email="canary@example.net"))
+        asked: list[str] = []
+        monkeypatch.setattr(DatabaseAdapter, "peek", lambda _, session_id: asked.append(session_id))
+
+        assert UnifiedSessionManager().validate_session(self.ID).problems == ()
+        assert asked == []
+
+        run("inspect_session", self.ID)
+
+        assert asked == [self.ID]
 
 
 class TestCleanupSessions:

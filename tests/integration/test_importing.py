@@ -22,7 +22,7 @@ def test_an_id_that_comes_twice_is_imported_once_as_the_first(make_tiers: MakeTi
     first = snapshot(**paid, transaction_id="t1")
     second = snapshot(**paid, transaction_id="t2")
 
-    assert import_sessions(tiers, [first, second], source="old") == {"ws_1_a"}
+    assert import_sessions(tiers, [first, second], source="old") == {"ws_1_a": 1}
 
     assert UnifiedSession.objects.get(pk="ws_1_a").transaction_id == "t1"
     assert SessionEvent.objects.filter(session_id="ws_1_a").count() == 1

@@ -60,7 +60,8 @@ class Command(BaseCommand):
             return
         call_command("load_sample_world", "--if-missing", stdout=self.stdout)
         self.say("Importing the old shop's sessions …")
-        call_command("backfill_sessions", "--source", "database", stdout=self.stdout)
+        # A start that was cut short may have left a run that is not over.
+        call_command("backfill_sessions", "--source", "database", "--resume", stdout=self.stdout)
 
     def new_password(self) -> str:
         """Give the staff account a new password, good until the next start, and return it."""

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import InterfaceError, OperationalError
+from kombu.exceptions import OperationalError as BrokerError
 
 from legacy_adapters.conf import get_adapter
-from legacy_adapters.exceptions import LegacyAdaptersError
-from legacy_adapters.migration.backfill import Report, backfill
+from legacy_adapters.exceptions import LegacyAdaptersError, OpenRunError
+from legacy_adapters.management.backfill_options import (
+    BATCH_SIZE,
+    LAST,
+    add_options,
+    refuse_contradictions,
+)
+from legacy_adapters.migration import runs, telling
+from legacy_adapters.migration.backfill import backfill
+from legacy_adapters.migration.driving import Driver
+from legacy_adapters.migration.pace import Throttle, backfill_pacer
+from legacy_adapters.migration.reporting import Report, tally_of
+from legacy_adapters.models import BackfillRun
+from legacy_adapters.tasks import run_backfills
+from sessions_unified.clock import get_clock
 from sessions_unified.exceptions import DatabaseUnavailableError
 from sessions_unified.progress import progress
+from sessions_unified.tiers import get_tiers
+from sessions_unified.upkeep.pacing import interruptible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
+    from datetime import datetime
 
     from legacy_adapters.base import LegacyAdapter
 
@@ -27,59 +45,48 @@ STOPS = (
     InterfaceError,
     KeyboardInterrupt,
 )
-AGAIN = "What was imported so far stays; run it again to go on: nothing is done twice."
-SHOWN = 20
-"""How many conflicting, and unreadable, records are named one by one."""
+_KEPT: Final = "What was imported so far stays"
+_HELD: Final = "Paced work is on hold: `cleanup_sessions --hold` is running somewhere."
 
 
 class Command(BaseCommand):
     """Import every record of a legacy store that can be a session."""
 
     help = (
-        "Import a legacy store's sessions. Safe to run again, beside shoppers, and after a kill: "
-        "what is imported already stays as it is."
+        "Import a legacy store's sessions. Safe beside shoppers, beside itself, and to kill at any "
+        "moment: its place is saved with each batch, --resume goes on there, and what is imported "
+        "already stays as it is. It goes slowly while the database is busy. Ctrl-C stops it after "
+        "the batch under way."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Say what to read and how."""
-        parser.add_argument("--source", required=True, help="A key of LEGACY_ADAPTERS: database.")
-        parser.add_argument(
-            "--batch-size", type=positive, default=500, help="Records a transaction (500)."
-        )
-        parser.add_argument("--limit", type=positive, help="Stop after this many records.")
-        parser.add_argument("--dry-run", action="store_true", help="Count, and write nothing.")
-        parser.add_argument(
-            "--json", action="store_true", help="Print the whole report as JSON on the last line."
-        )
+        add_options(parser)
 
-    def handle(
-        self,
-        *,
-        source: str,
-        batch_size: int,
-        limit: int | None,
-        dry_run: bool,
-        **options: Any,
-    ) -> None:
-        """Import, then report."""
+    def handle(self, **options: Any) -> None:
+        """Do what is asked for."""
+        refuse_contradictions(options)
+        source = options["source"]
+        if options["status"]:
+            self.tell_status(source, as_json=options["json"])
+            return
+        if options["pause"]:
+            self.pause(source)
+            return
         adapter = self.adapter(source)
+        kept = "Nothing was written" if options["dry_run"] else _KEPT
+        again = "run it again." if options["dry_run"] else "--resume goes on."
         try:
-            total = adapter.count() if limit is None else min(limit, adapter.count())
-            with progress(f"Reading {source}", total=total, out=self.stdout) as advance:
-                report = backfill(
-                    adapter,
-                    batch_size=batch_size,
-                    limit=limit,
-                    is_dry_run=dry_run,
-                    advance=advance,
-                )
+            with interruptible() as is_stopped:
+                if options["dry_run"]:
+                    self.try_out(adapter, is_stopped, options)
+                else:
+                    self.import_all(adapter, is_stopped, options)
         except STOPS as exc:
             reason = str(exc).strip() or "Stopped."
-            raise CommandError(f"{reason} {AGAIN}") from exc
-        if options["json"]:
-            self.stdout.write(json.dumps(report.as_json(), ensure_ascii=False))
-        else:
-            self.tell(report, is_dry_run=dry_run)
+            if isinstance(exc, OpenRunError):
+                raise CommandError(reason) from exc
+            raise CommandError(f"{reason} {kept}; {again}") from exc
 
     def adapter(self, source: str) -> LegacyAdapter:
         """Return the store's adapter, ready to be read."""
@@ -97,54 +104,170 @@ class Command(BaseCommand):
             raise CommandError(problem)
         return adapter
 
-    def tell(self, report: Report, *, is_dry_run: bool) -> None:
-        """Print what a person wants to know."""
-        if not report.read:
-            self.stdout.write("Nothing to import: the legacy store is empty.")
-            return
-        heading = "Read (dry run: nothing was written)" if is_dry_run else "Read"
-        imported = "would be imported" if is_dry_run else "imported"
-        lines = (
-            (heading, report.read),
-            (imported, report.imported),
-            ("unchanged", report.unchanged),
-            ("conflicting", len(report.conflicts)),
-            ("unreadable", len(report.unreadable)),
+    def try_out(
+        self, adapter: LegacyAdapter, is_stopped: Callable[[], bool], options: dict[str, Any]
+    ) -> None:
+        """Do everything, and undo each batch."""
+        since, limit = self.since(options), options["limit"]
+        total = adapter.count(since=since)
+        throttle = Throttle(options["throttle"] or None, is_stopped=is_stopped)
+        pacer = backfill_pacer(
+            get_tiers(),
+            throttle,
+            largest=options["batch_size"] or BATCH_SIZE,
+            is_stopped=is_stopped,
+            rests=options["pace"],
         )
-        width = max(len(f"{number:,}") for _, number in lines)
-        for label, number in lines:
-            indent = "" if label == heading else "  "
-            self.stdout.write(
-                f"{indent}{number:>{width},} {label}" if indent else f"{label}: {number:,}"
+        total = total if limit is None else min(limit, total)
+        with progress(f"Reading {adapter.source}", total=total, out=self.stdout) as show:
+
+            def advance(number: int) -> None:
+                throttle.spend(number)
+                show(number)
+
+            report = backfill(
+                adapter,
+                limit=limit,
+                since=since,
+                is_dry_run=True,
+                sizes=pacer.sizes(),
+                advance=advance,
             )
-        self.name_each(
-            "Conflicting (changed on both sides; the session here stays)",
-            ((each.id, ", ".join(each.fields)) for each in report.conflicts),
-        )
-        self.name_each(
-            "Card data (masked in the session; erase it from the legacy store)",
-            ((each.id, ", ".join(each.columns)) for each in report.masked),
-        )
-        self.name_each(
-            "Unreadable (left in the legacy store)",
-            ((each.id, each.reason) for each in report.unreadable),
-        )
+        self.tell(report, options, is_dry_run=True)
+        if pacer.ended_by is not None:
+            raise CommandError("Stopped before the end. Nothing was written.")
 
-    def name_each(self, title: str, found: Iterable[tuple[str | None, str]]) -> None:
-        """Print the first few with their reasons, and count the rest."""
-        rows = list(found)
-        if not rows:
+    def import_all(
+        self, adapter: LegacyAdapter, is_stopped: Callable[[], bool], options: dict[str, Any]
+    ) -> None:
+        """Begin a run, or go on with one; then work, or leave it to the background."""
+        run = self.run(adapter, options)
+        if options["background"]:
+            self.wake(run)
             return
-        self.stdout.write(self.style.WARNING(f"{title}:"))
-        for session_id, reason in rows[:SHOWN]:
-            self.stdout.write(f"  {session_id or '(no id)'}: {reason}")
-        if len(rows) > SHOWN:
-            self.stdout.write(f"  … and {len(rows) - SHOWN:,} more (--json names all of them)")
+        before = tally_of(run).read
+        title = f"Reading {adapter.source}"
+        with progress(title, total=run.total, done=before, out=self.stdout) as advance:
+            driver = Driver(
+                run=run,
+                adapter=adapter,
+                workers=options["workers"],
+                rests=options["pace"],
+                is_stopped=is_stopped,
+                advance=advance,
+                warn=self.warn,
+            )
+            ended_by = driver.drive(limit=options["limit"])
+        run.refresh_from_db()
+        if runs.finish_if_done(run):
+            self.tell(Report.of(run), options)
+        else:
+            self.tell_rest(run, ended_by, options)
 
+    def run(self, adapter: LegacyAdapter, options: dict[str, Any]) -> BackfillRun:
+        """Return the run to work on."""
+        found = runs.open_run(adapter.source)
+        if found is not None and options["resume"]:
+            runs.go_on(
+                found,
+                is_background=options["background"],
+                rows_per_second=options["throttle"],
+                batch_size=options["batch_size"],
+            )
+            return found
+        if found is not None and options["restart"]:
+            runs.abandon(found, reason="abandoned by --restart")
+        runs.refuse_if_open(adapter.source)
+        run = runs.begin(
+            adapter,
+            batch_size=options["batch_size"] or BATCH_SIZE,
+            workers=options["workers"],
+            since=self.since(options),
+            rows_per_second=options["throttle"] or None,
+            is_background=options["background"],
+        )
+        if not run.is_background:
+            runs.start(run)
+        return run
 
-def positive(text: str) -> int:
-    """Return a whole number of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    def since(self, options: dict[str, Any]) -> datetime | None:
+        """Return from when on to read."""
+        since: datetime | str | None = options["since"]
+        if since != LAST:
+            return since  # type: ignore[return-value]
+        found = runs.since_last(options["source"])
+        if found is None:
+            self.warn("No backfill of this store has finished yet: reading all of it.")
+        return found
+
+    def wake(self, run: BackfillRun) -> None:
+        """Tell the Celery workers, and the person how to follow them."""
+        try:
+            run_backfills.apply_async(retry=False)
+        except BrokerError:
+            self.warn("The broker does not answer: the work begins when it is back.")
+        self.stdout.write(
+            f"{str(run).capitalize()} is left to the Celery workers: about {run.total:,} records. "
+            "--status says how far it is, --pause stops it."
+        )
+
+    def pause(self, source: str) -> None:
+        """Set the flag that workers look at in each batch."""
+        run = runs.open_run(source)
+        if run is None:
+            raise CommandError(f"No backfill of {source} is under way.")
+        runs.pause(run)
+        self.stdout.write(
+            f"{str(run).capitalize()} is paused: its workers stop after their batch. "
+            "--resume goes on."
+        )
+
+    def tell_status(self, source: str, *, as_json: bool) -> None:
+        """Print how far the last runs are."""
+        found, now = telling.recent(source), get_clock().now()
+        if as_json:
+            self.print_json([telling.as_json(run, now=now) for run in found])
+            return
+        if not found:
+            self.stdout.write(f"There has been no backfill of {source}.")
+        for run in found:
+            for line in telling.status(run, now=now):
+                self.stdout.write(line)
+
+    def tell_rest(self, run: BackfillRun, ended_by: str, options: dict[str, Any]) -> None:
+        """Say why the run is not over, and how to go on; only what was wished for is no error."""
+        read = f"{tally_of(run).read:,} of about {run.total:,} records"
+        if run.state == BackfillRun.State.PAUSED:
+            self.stdout.write(f"Paused after {read}. --resume goes on.")
+        elif run.state not in runs.OPEN:
+            raise CommandError(f"{str(run).capitalize()} is over: {run.problem or run.state}.")
+        elif ended_by == "limit":
+            self.tell(Report.of(run), options)
+            self.warn(f"Stopped at the limit, after {read}. --resume goes on.")
+        else:
+            why = _HELD if ended_by == "held" else f"Stopped before the end, after {read}."
+            raise CommandError(f"{why} {_KEPT}; --resume goes on.")
+
+    def tell(self, report: Report, options: dict[str, Any], *, is_dry_run: bool = False) -> None:
+        """Print what became of the records."""
+        if options["json"]:
+            self.print_json(report.as_json())
+            return
+        if not report.read:
+            none = "nothing was changed since then" if options["since"] else "it is empty"
+            self.stdout.write(f"Nothing to import from the legacy store: {none}.")
+            return
+        for line in telling.counts(report.tally, is_dry_run=is_dry_run):
+            self.stdout.write(line)
+        for title, lines in telling.findings(report):
+            self.stdout.write(self.style.WARNING(title))
+            for line in lines:
+                self.stdout.write(line)
+
+    def warn(self, text: str) -> None:
+        """Tell it beside the report."""
+        self.stderr.write(self.style.WARNING(text))
+
+    def print_json(self, found: Any) -> None:
+        """Print one line."""
+        self.stdout.write(json.dumps(found, ensure_ascii=False, cls=DjangoJSONEncoder))

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from sessions_unified.columns import Column, side_by_side
 from sessions_unified.exceptions import (
     DatabaseUnavailableError,
     SealedValueError,
     SessionNotFoundError,
+)
+from sessions_unified.field_lines import (
+    NONE,
+    as_json,
+    label,
+    leaves,
+    moment,
+    text,
 )
 from sessions_unified.inspection import Inspection, inspect_session
 from sessions_unified.tiers import get_tiers
@@ -19,15 +26,17 @@ from sessions_unified.tiers import get_tiers
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-NONE = "-"
-
-_numbers = msgspec.json.Encoder(decimal_format="number")
+_IN_TITLE: Final = frozenset({"id", "status", "currentStep"})
 
 
 class Command(BaseCommand):
-    """Show one session: its fields, its timeline, and what each tier holds now."""
+    """Show one session: its fields, its timeline, and what each tier and store holds now."""
 
-    help = "Show one session: its fields, its timeline, and what each tier holds of it now."
+    help = (
+        "Show one session: its fields, its timeline, and what each tier holds of it now. What "
+        "other stores have of it (OTHER_COPIES: while migrating, the legacy ones) stands beside "
+        "it, field by field."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the id, and how to show it."""
@@ -39,29 +48,49 @@ class Command(BaseCommand):
         """Look, and print."""
         try:
             found = inspect_session(get_tiers(), session_id, shows_pii=show_pii)
-        except SessionNotFoundError as exc:
-            raise CommandError(f"There never was a session {session_id} here.") from exc
-        except (DatabaseUnavailableError, SealedValueError) as exc:
+        except (SessionNotFoundError, DatabaseUnavailableError, SealedValueError) as exc:
             raise CommandError(str(exc)) from exc
         if options["json"]:
-            self.stdout.write(_numbers.encode(found.as_json()).decode())
+            self.stdout.write(as_json(found.as_json()))
             return
         self.title(found)
-        if found.session is not None:
-            self.table(_facts(found))
+        if found.elsewhere:
+            self.side_by_side(found)
+        elif found.session is not None:
+            self.table([*_facts(found), *_bookkeeping(found)])
         self.section("Timeline")
         self.table(_timeline(found))
         self.section("Tiers now")
         self.table(_tiers(found))
+        if found.copies:
+            self.section("Other stores now")
+            self.table(_copies(found))
         self.verdict(found)
 
     def title(self, found: Inspection) -> None:
         """Print which session it is and how it stands, in one line."""
-        if found.session is None:
-            state = f"deleted {_moment(found.deleted_at)}; its personal data is gone"
+        if found.deleted_at is not None:
+            state = f"deleted {moment(found.deleted_at)}; its personal data is gone"
+        elif found.session is None:
+            state = "is not here"
         else:
             state = f"{found.session['status']} / {found.session['currentStep']}"
         self.stdout.write(self.style.MIGRATE_HEADING(f"{found.id}  {state}"))
+
+    def side_by_side(self, found: Inspection) -> None:
+        """Print a line a leaf and a column a store; what differs from ours is marked."""
+        columns = [
+            Column("here", found.session or {}),
+            *(
+                Column(each.name, each.session or {}, each.differing_leaves)
+                for each in found.elsewhere
+            ),
+        ]
+        for line in side_by_side(columns):
+            self.stdout.write(self.style.WARNING(line.text) if line.differs else line.text)
+        if found.session is not None:
+            self.stdout.write("")
+            self.table(_bookkeeping(found))
 
     def section(self, title: str) -> None:
         """Print a heading."""
@@ -82,6 +111,11 @@ class Command(BaseCommand):
     def verdict(self, found: Inspection) -> None:
         """Print what is wrong, or that nothing is."""
         self.stdout.write("")
+        if found.session is None and found.elsewhere:
+            names = " and ".join(copy.name for copy in found.elsewhere)
+            was = "was deleted here" if found.deleted_at is not None else "is not here"
+            self.stdout.write(self.style.WARNING(f"It {was}; {names} has it."))
+            return
         problems = found.health.problems if found.session is not None else ()
         if not problems:
             self.stdout.write(self.style.SUCCESS("Nothing is wrong with it."))
@@ -90,48 +124,23 @@ class Command(BaseCommand):
 
 
 def _facts(found: Inspection) -> Iterable[tuple[str, str]]:
-    session = dict(found.session or {})
-    upsells = session.pop("upsells", {})
-    for name in ("id", "status", "currentStep"):
-        session.pop(name, None)
-    for name, value in session.items():
-        if name == "products":
-            yield from _products(value)
-        else:
-            yield from _flat(name, value)
-    for name, value in upsells.items():
-        yield from _flat(f"upsells.{name}", value)
+    for leaf in leaves(found.session or {}):
+        if leaf.field not in _IN_TITLE:
+            yield label(leaf.path), leaf.text
+
+
+def _bookkeeping(found: Inspection) -> Iterable[tuple[str, str]]:
     yield "holds", f"{found.holds}  (open charges; no expiry, no deletion)" if found.holds else "0"
-    yield "last seen", _text(found.last_seen_at)
+    yield "last seen", text(found.last_seen_at)
     yield "past its end", "yes" if found.health.is_expired else "no"
-
-
-def _flat(name: str, value: Any) -> Iterable[tuple[str, str]]:
-    """Return one line a leaf: an object is easier to read as ``customer.address.city``."""
-    if isinstance(value, dict) and value:
-        for key, item in value.items():
-            yield from _flat(f"{name}.{key}", item)
-    elif isinstance(value, tuple | list) and all(isinstance(item, str) for item in value):
-        yield name, ", ".join(value) or NONE
-    else:
-        yield name, _text(value)
-
-
-def _products(lines: Iterable[dict[str, Any]]) -> Iterable[tuple[str, str]]:
-    label = "products"
-    for line in lines:
-        yield label, f"{line['quantity']} x {line['id']}  {line['name']}  {_text(line['price'])}"
-        label = ""
-    if label:
-        yield label, NONE
 
 
 def _timeline(found: Inspection) -> Iterable[tuple[str, ...]]:
     for event in found.events:
-        details = _json(event.data) if event.data else ""
+        details = as_json(event.data) if event.data else ""
         changed = f"({', '.join(event.changed)})" if event.changed else ""
-        text = f"{details} {changed}".strip()
-        yield f"v{event.seq}", _moment(event.at), event.kind, event.actor, text
+        said = f"{details} {changed}".strip()
+        yield f"v{event.seq}", moment(event.at), event.kind, event.actor, said
 
 
 def _tiers(found: Inspection) -> Iterable[tuple[str, ...]]:
@@ -149,17 +158,14 @@ def _tiers(found: Inspection) -> Iterable[tuple[str, ...]]:
         yield tier.name, holds, age, verdict
 
 
-def _text(value: Any) -> str:
-    if value is None or value in ((), {}):
-        return NONE
-    if isinstance(value, datetime):
-        return _moment(value)
-    return _json(value) if isinstance(value, dict | list | tuple) else str(value)
-
-
-def _json(value: Any) -> str:
-    return _numbers.encode(value).decode()
-
-
-def _moment(value: datetime | None) -> str:
-    return NONE if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+def _copies(found: Inspection) -> Iterable[tuple[str, str]]:
+    for copy in found.copies:
+        if copy.error is not None:
+            yield copy.name, copy.error
+        elif copy.session is None:
+            yield copy.name, "no copy"
+        elif found.session is None:
+            yield copy.name, "has it"
+        else:
+            differing = ", ".join(copy.differences)
+            yield copy.name, f"differs in {differing}" if differing else "says the same"

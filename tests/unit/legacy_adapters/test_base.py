@@ -14,8 +14,6 @@ from legacy_adapters.exceptions import (
     UnknownSourceError,
     UnreadableRecordError,
 )
-from legacy_adapters.migration.backfill import Report, Unreadable, _refusal
-from legacy_adapters.migration.batches import Outcome
 from legacy_adapters.stores import Store
 from tests.sessions import snapshot
 
@@ -81,26 +79,4 @@ def test_a_percent_sign_in_a_name_is_no_parameter() -> None:
 
     assert table.statement("SELECT 1 FROM {} WHERE id = %s") == (
         'SELECT 1 FROM "50%%s" WHERE id = %s'
-    )
-
-
-def test_a_report_counts_every_record_once() -> None:
-    report = Report(unreadable=[Unreadable(id=None, reason="id is missing")])
-    report.add([Outcome(id="a", kind="imported"), Outcome(id="b", kind="unchanged")])
-    report.add([Outcome(id="c", kind="conflicting", fields=("email",))])
-
-    assert report.as_json() == {
-        "read": 4,
-        "imported": 1,
-        "unchanged": 1,
-        "conflicting": 1,
-        "masked": [],
-        "unreadable": [{"id": None, "reason": "id is missing"}],
-        "conflicts": [{"id": "c", "fields": ["email"]}],
-    }
-
-
-def test_a_refusal_quotes_no_value() -> None:
-    assert _refusal(ValueError("ana@example.org")) == (
-        "the database refuses a value of it: ValueError"
     )

@@ -16,6 +16,7 @@ from legacy_adapters.exceptions import UnreadableRecordError
 from sessions_unified.flow import get_flow
 from sessions_unified.snapshot import Product
 from sessions_unified.tiers.rows import from_row, to_params
+from tests.json_values import json_values
 from tests.legacy import paid_row, row
 
 if TYPE_CHECKING:
@@ -184,7 +185,9 @@ class TestCustomer:
         session = mapped(row(customer_info=info))
 
         assert session.customer is None
-        assert json.loads(json.dumps(session.metadata)) == {"legacy": {"customerInfo": info}}
+        assert json.loads(json.dumps(session.metadata)) == {
+            "legacy": {"database": {"customerInfo": info}}
+        }
 
     def test_json_inside_a_json_string_is_read(self) -> None:
         assert mapped(row(customer_info='{"firstName": "Zoë"}')).customer == {"firstName": "Zoë"}
@@ -290,14 +293,16 @@ class TestProducts:
         session = mapped(row(products=[{"id": "A"}, line]))
 
         assert [product.id for product in session.products] == ["A"]
-        assert session.metadata == {"legacy": {"products": ({"position": 1, "line": line},)}}
+        assert session.metadata == {
+            "legacy": {"database": {"products": ({"position": 1, "line": line},)}}
+        }
 
     @pytest.mark.parametrize("products", [{"id": "A"}, "none", 3])
     def test_what_is_no_list_is_kept(self, products: Any) -> None:
         session = mapped(row(products=products))
 
         assert session.products == ()
-        assert session.metadata == {"legacy": {"products": products}}
+        assert session.metadata == {"legacy": {"database": {"products": products}}}
 
     def test_none_is_no_products(self) -> None:
         assert mapped(row(products=None)).products == ()
@@ -318,14 +323,14 @@ class TestMoney:
         session = mapped(row(amount=Decimal("59.970000000000006")))
 
         assert session.amount == Decimal("59.97")
-        assert str(session.metadata["legacy"]["amount"]) == "59.970000000000006"
+        assert str(session.metadata["legacy"]["database"]["amount"]) == "59.970000000000006"
 
     @pytest.mark.parametrize("amount", ["NaN", "Infinity", Decimal("1e15"), True])
     def test_what_no_amount_can_be_is_kept(self, amount: Any) -> None:
         session = mapped(row(amount=amount))
 
         assert session.amount is None
-        assert session.metadata["legacy"]["amount"] == amount
+        assert session.metadata["legacy"]["database"]["amount"] == amount
 
     @pytest.mark.parametrize("empty", [None, "", "  "])
     def test_empty_ids_are_none(self, empty: Any) -> None:
@@ -388,7 +393,7 @@ class TestStep:
         session = mapped(row(current_step=original))
 
         assert session.current_step == "checkout"
-        assert session.metadata == {"legacy": {"currentStep": original}}
+        assert session.metadata == {"legacy": {"database": {"currentStep": original}}}
 
     @pytest.mark.parametrize(
         ("status", "step"),
@@ -414,12 +419,16 @@ class TestUpsells:
         session = mapped(row(upsells_accepted=["upsell-1-serum", 3, None, {"id": "x"}, " "]))
 
         assert session.upsells.accepted == ("upsell-1-serum",)
-        assert session.metadata == {"legacy": {"upsells_accepted": (3, None, {"id": "x"}, " ")}}
+        assert session.metadata == {
+            "legacy": {"database": {"upsells_accepted": (3, None, {"id": "x"}, " ")}}
+        }
 
     def test_what_is_no_list_is_kept(self) -> None:
         session = mapped(row(upsells_declined={"upsell-1-serum": True}))
 
-        assert session.metadata == {"legacy": {"upsells_declined": ({"upsell-1-serum": True},)}}
+        assert session.metadata == {
+            "legacy": {"database": {"upsells_declined": ({"upsell-1-serum": True},)}}
+        }
 
 
 class TestUnknownColumns:
@@ -427,7 +436,9 @@ class TestUnknownColumns:
         session = mapped(row(utm_source="newsletter", referrer=None, score=Decimal("1.5")))
 
         assert session.metadata == {
-            "legacy": {"columns": {"utm_source": "newsletter", "score": Decimal("1.5")}}
+            "legacy": {
+                "database": {"columns": {"utm_source": "newsletter", "score": Decimal("1.5")}}
+            }
         }
 
     @pytest.mark.parametrize("name", ["customer_vault_id", "cardNumber", "cvv", "auth_token"])
@@ -435,16 +446,6 @@ class TestUnknownColumns:
         assert mapped(row(**{name: "4111111111111111"})).metadata == {}
 
 
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.decimals(allow_nan=True)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=20,
-)
 readable = st.fixed_dictionaries(
     {},
     optional={
@@ -524,7 +525,7 @@ def test_r41_card_data_is_masked_wherever_it_was_typed_and_said() -> None:
         "address": {"n": (SHOWN,)},
     }
     assert session.products[0].extra["note"] == SHOWN
-    kept = session.metadata["legacy"]
+    kept = session.metadata["legacy"]["database"]
     assert kept["columns"]["comment"] == f"{SHOWN} exp 12/27"
     assert kept["maskedCardData"] == (
         *("comment", "current_step", "customer_info", "payment_token", "products"),
@@ -548,3 +549,4 @@ def test_r41_why_a_record_is_unreadable_quotes_no_card_number() -> None:
     with pytest.raises(UnreadableRecordError) as raised:
         mapped(row(status=NUMBER))
     assert NUMBER not in str(raised.value)
+    assert NUMBER not in reason(row(expires_at=NUMBER))

@@ -196,7 +196,8 @@ def test_the_page_costs_a_fixed_number_of_queries(
     for number in range(10):
         get_manager().update_session(session.id, {"metadata": {"note": str(number)}})
 
-    with django_assert_max_num_queries(9):  # type: ignore[operator]
+    # Three of them are one bounded read of the old shop's table.
+    with django_assert_max_num_queries(12):  # type: ignore[operator]
         html(root, session.id)
 
 

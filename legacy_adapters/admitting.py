@@ -1,0 +1,87 @@
+"""A session that the contradiction of its copies has kept out: it comes in as the others say.
+
+On contact nothing is imported while trusted copies contradict each other. A person who decides
+against one of them lets the rest in, which are read again for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from legacy_adapters.conf import get_adapters
+from legacy_adapters.exceptions import ResolutionRefusedError, UnreadableRecordError
+from legacy_adapters.merging import Candidate, merge
+from legacy_adapters.migration import records
+from legacy_adapters.migration.records import Reading
+from sessions_unified.importing import import_sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from legacy_adapters.base import LegacyAdapter
+    from legacy_adapters.models import SessionConflict
+    from sessions_unified.snapshot import SessionSnapshot
+    from sessions_unified.tiers import Tiers
+
+_NOBODY: Final = (
+    "No other store that can be read here knows the session, or they contradict each other too. "
+    "Nothing was imported."
+)
+
+
+def said_elsewhere(conflict: SessionConflict) -> SessionSnapshot | None:
+    """Return what the other trusted stores of the server say of the session together.
+
+    None: none of them knows it, or they contradict each other too.
+
+    Raises:
+        SourceUnavailableError: a store did not answer.
+
+    """
+    return _together(dict(_readings(conflict)))
+
+
+def admit(tiers: Tiers, conflict: SessionConflict) -> None:
+    """Import the session as the other stores say; part of the caller's transaction.
+
+    Raises:
+        ResolutionRefusedError: they do not say it, or it has come in meanwhile.
+        SourceUnavailableError: a store did not answer.
+
+    """
+    found = dict(_readings(conflict))
+    session = _together(found)
+    if session is None:
+        raise ResolutionRefusedError(_NOBODY)
+    first = next(iter(found))
+    versions = import_sessions(tiers, [session], source=first.source)
+    if not versions:
+        raise ResolutionRefusedError
+    for adapter, reading in found.items():
+        now = tiers.clock.now()
+        records.remember(tiers.database.alias, adapter.source, [reading], versions, now)
+
+
+def _readings(conflict: SessionConflict) -> Iterator[tuple[LegacyAdapter, Reading]]:
+    """Yield what each other store says; what cannot be read says nothing."""
+    for adapter in get_adapters():
+        is_other = adapter.store.is_trusted and adapter.source != conflict.source
+        record = adapter.peek(conflict.session_id) if is_other else None
+        if record is None:
+            continue
+        try:
+            session = adapter.to_unified(record)
+        except UnreadableRecordError:
+            continue
+        if session.id == conflict.session_id:
+            yield adapter, Reading(record=record, session=session)
+
+
+def _together(found: Mapping[LegacyAdapter, Reading]) -> SessionSnapshot | None:
+    if len(found) <= 1:
+        return next((reading.session for reading in found.values()), None)
+    merged = merge(
+        Candidate(store=adapter.store, session=reading.session)
+        for adapter, reading in found.items()
+    )
+    return None if merged.is_blocked else merged.session

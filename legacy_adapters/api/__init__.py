@@ -1,0 +1,1 @@
+"""What of the old world is reached over HTTP."""

@@ -1,0 +1,186 @@
+"""A record that meets a session which is here: replace it, merge into it, or leave it to a person.
+
+Of the import record only this is asked: at which version of the session it was written.
+
+- The session is still there, and no other store had a part in it: the record replaces it.
+- The session is still there, and others had: it is only a copy of them, and is merged with the
+  record as such.
+- The session has moved on: both changed. It stays, and what differs is a person's to decide.
+- There is none: the session was made here, or came from another store. They are merged, our own
+  row first; not while a charge is open, which may yet change what the row says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from legacy_adapters import conflicts
+from legacy_adapters.merging import Candidate, evidence, merge
+from legacy_adapters.merging.comparing import COMPARED, differing
+from legacy_adapters.migration import records
+from legacy_adapters.migration.records import MIXED
+from legacy_adapters.stores import Store
+from sessions_unified.reimporting import (
+    changed_fields,
+    lock_sessions,
+    merge_imported,
+    replace_imported,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from legacy_adapters.migration.records import Known, Reading
+    from sessions_unified.snapshot import SessionSnapshot
+    from sessions_unified.tiers import Tiers
+    from sessions_unified.tiers.database import LockedRow
+
+Kind = Literal["imported", "unchanged", "merged", "conflicting"]
+
+ALL_FIELDS: Final = frozenset(COMPARED)
+_KEPT: Final = frozenset({"metadata"})
+"""Where a session keeps what has no other place in it: no format names it, all of them fill it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What became of one record; ``fields`` are those in conflict that a person must decide."""
+
+    id: str
+    kind: Kind
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Met:
+    """A session that is here, and the versions that other stores' records were imported at."""
+
+    row: LockedRow
+    known: Known | None
+    elsewhere: frozenset[int]
+
+    @property
+    def here(self) -> SessionSnapshot:
+        return self.row.copy.session
+
+    @property
+    def is_as_imported(self) -> bool:
+        """Whether nobody has changed it here since this source's record went in."""
+        return self.known is not None and self.known.version == self.here.version
+
+    @property
+    def is_a_copy(self) -> bool:
+        """Whether it says nothing but what legacy stores say."""
+        return self.is_as_imported or self.here.version in self.elsewhere
+
+    @property
+    def has_moved_on(self) -> bool:
+        """Whether it was changed here after this source's record had gone in."""
+        return self.known is not None and self.known.version not in {self.here.version, MIXED}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meeting:
+    """The records of one source, each beside its session, inside of the batch's transaction.
+
+    Attributes:
+        source: the legacy store's name, and ``store`` its kind.
+        fields: those that its format has a place for: what can differ.
+
+    """
+
+    tiers: Tiers
+    source: str
+    store: Store
+    fields: frozenset[str]
+
+    def decide(self, readings: Sequence[Reading]) -> list[Outcome]:
+        """Say what becomes of each, and do it. A tombstone stays one."""
+        ids = [each.id for each in readings]
+        rows = lock_sessions(self.tiers, ids)
+        # Under the locks: another backfill may have been quicker by a moment.
+        known = records.known(self._alias, self.source, ids)
+        elsewhere = records.versions_elsewhere(self._alias, self.source, ids)
+        outcomes = []
+        for reading in readings:
+            row, record = rows.get(reading.id), known.get(reading.id)
+            is_known = record is not None and record.digest == reading.record.digest
+            if row is None or is_known:
+                outcomes.append(Outcome(id=reading.id, kind="unchanged"))
+                continue
+            others = frozenset(elsewhere.get(reading.id, ()))
+            outcomes.append(self._met(reading, _Met(row=row, known=record, elsewhere=others)))
+        return outcomes
+
+    @property
+    def _now(self) -> datetime:
+        return self.tiers.clock.now()
+
+    @property
+    def _alias(self) -> str:
+        return self.tiers.database.alias
+
+    def _met(self, reading: Reading, met: _Met) -> Outcome:
+        if met.is_as_imported and not met.elsewhere:
+            return self._replace(reading, met)
+        fields = differing(
+            reading.session,
+            met.here,
+            fields=self.fields | _KEPT,
+            now=self._now,
+            store=self.store,
+        )
+        if not fields:
+            self._remember(reading, met.here.version)
+            return Outcome(id=reading.id, kind="unchanged")
+        if met.has_moved_on or (met.row.holds and not met.is_as_imported):
+            return self._contradicted(reading, met, fields)
+        return self._merge(reading, met)
+
+    def _replace(self, reading: Reading, met: _Met) -> Outcome:
+        version = replace_imported(
+            self.tiers, reading.session, if_version=met.here.version, source=self.source
+        )
+        self._remember(reading, version)
+        return Outcome(id=reading.id, kind="imported")
+
+    def _merge(self, reading: Reading, met: _Met) -> Outcome:
+        ours = Store.COPY if met.is_as_imported else Store.UNIFIED
+        found = merge(
+            [
+                Candidate(store=ours, session=met.here),
+                Candidate(store=self.store, session=reading.session),
+            ]
+        )
+        self._record(reading, evidence.of_conflicts(found.conflicts))
+        if found.is_blocked:
+            blocking = (each.field for each in found.conflicts if each.blocks)
+            return Outcome(id=reading.id, kind="conflicting", fields=tuple(dict.fromkeys(blocking)))
+        if not changed_fields(met.here, found.session):
+            self._remember(reading, met.here.version if met.is_a_copy else MIXED)
+            return Outcome(id=reading.id, kind="unchanged")
+        version = merge_imported(self.tiers, met.here, found.session, source=self.source)
+        records.move(self._alias, reading.id, before=met.here.version, after=version)
+        self._remember(reading, version if met.is_a_copy else MIXED)
+        return Outcome(id=reading.id, kind="merged")
+
+    def _contradicted(self, reading: Reading, met: _Met, fields: tuple[str, ...]) -> Outcome:
+        found = evidence.of_fields(
+            fields, unified=met.here, legacy=reading.session, store=self.store
+        )
+        self._record(reading, found)
+        return Outcome(id=reading.id, kind="conflicting", fields=fields)
+
+    def _record(self, reading: Reading, found: list[dict[str, Any]]) -> None:
+        finding = conflicts.Finding(
+            session_id=reading.id, digest=reading.record.digest, evidence=found
+        )
+        if found:
+            conflicts.record(
+                source=self.source, findings=[finding], now=self._now, using=self._alias
+            )
+
+    def _remember(self, reading: Reading, version: int) -> None:
+        records.remember(self._alias, self.source, [reading], {reading.id: version}, self._now)

@@ -1,0 +1,109 @@
+"""Slices of a run: claimed by one worker, and saved with the batch that moves their cursor.
+
+A claim spares workers from doing the same; what keeps them from it is the check under the row's
+lock, in the batch's own transaction, that claim and cursor are still what the worker knows.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from django.db.models import F, Q
+
+from legacy_adapters.migration.place import atomic, rows
+from legacy_adapters.migration.reporting import MOST_FINDINGS, Finding, tally_of
+from legacy_adapters.migration.runs import kept
+from legacy_adapters.models import BackfillFinding, BackfillRun, BackfillSlice
+from sessions_unified.clock import get_clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from legacy_adapters.migration.chunks import Outcome
+
+CLAIM_LIFETIME: Final = timedelta(seconds=60)
+"""A worker that has saved nothing for so long is taken for dead; rests are far shorter."""
+
+
+def claim(run: BackfillRun, worker: str, *, most: int | None = None) -> BackfillSlice | None:
+    """Take an unfinished slice that no living worker has; None: there is none, or no run goes on.
+
+    ``most``: not while so many workers are at the run.
+    """
+    now = get_clock().now()
+    is_dead = Q(claimed_by="") | Q(updated_at=None) | Q(updated_at__lt=now - CLAIM_LIFETIME)
+    with atomic():
+        # A claim is made under the run's lock: two workers see each other's.
+        locked = rows(BackfillRun).select_for_update().get(pk=run.pk)
+        if locked.state != BackfillRun.State.RUNNING:
+            return None
+        left = rows(BackfillSlice).filter(run=run, is_finished=False)
+        if most is not None and left.exclude(is_dead).count() >= most:
+            return None
+        # A slice that is locked is in the middle of a batch, however long that takes.
+        free = left.filter(is_dead).select_for_update(skip_locked=True).order_by("pk")
+        found = free.first()
+        if found is not None:
+            found.claimed_by, found.updated_at = worker, now
+            found.save(update_fields=["claimed_by", "updated_at"])
+        return found
+
+
+def save_batch(
+    part: BackfillSlice, *, work: Callable[[], Outcome], cursor: str | None, is_last: bool
+) -> Outcome | None:
+    """Do a batch's ``work`` and move the slice's cursor, in one transaction.
+
+    None: the slice is not this worker's any more, or the run is paused or over; nothing was done.
+    """
+    with atomic(durable=True):
+        if not _is_still_ours(part):
+            return None
+        found = work()
+        saved = kept(cursor) if cursor is not None else part.cursor
+        counts = {name: F(name) + number for name, number in vars(found.tally).items() if number}
+        rows(BackfillSlice).filter(pk=part.pk).update(
+            cursor=saved, is_finished=is_last, updated_at=get_clock().now(), **counts
+        )
+        _keep(part.run, found.findings)
+    part.cursor = saved
+    return found
+
+
+def release(part: BackfillSlice) -> None:
+    """Give a slice back, if it is still this worker's."""
+    rows(BackfillSlice).filter(pk=part.pk, claimed_by=part.claimed_by).update(claimed_by="")
+
+
+def release_all(run: BackfillRun, worker: str) -> None:
+    """Give back what a worker that died had claimed."""
+    rows(BackfillSlice).filter(run=run, claimed_by=worker).update(claimed_by="")
+
+
+def _is_still_ours(part: BackfillSlice) -> bool:
+    locked = rows(BackfillSlice).select_related("run").select_for_update(of=("self",))
+    now = locked.get(pk=part.pk)
+    is_ours = (now.claimed_by, now.cursor) == (part.claimed_by, part.cursor)
+    return is_ours and not now.is_finished and now.run.state == BackfillRun.State.RUNNING
+
+
+def _keep(run: BackfillRun, findings: Sequence[Finding]) -> None:
+    if not findings:
+        return
+    # The slice is counted by now, these findings with it.
+    left = MOST_FINDINGS - (tally_of(run).findings - len(findings))
+    rows(BackfillFinding).bulk_create(
+        BackfillFinding(
+            run=run,
+            kind=BackfillFinding.Kind(each.kind),
+            record_id=None if each.id is None else storable(each.id),
+            detail=storable(each.detail),
+        )
+        for each in findings[: max(0, left)]
+    )
+
+
+def storable(text: str) -> str:
+    """Return text with marks for what PostgreSQL cannot hold: NUL, and half characters."""
+    return text.encode(errors="replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")

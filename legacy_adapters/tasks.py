@@ -1,0 +1,90 @@
+"""The Celery task of the backfill: it carries no state, only wakes runs that the database has."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import time
+from typing import TYPE_CHECKING, Final
+
+from celery import shared_task
+from django.db import InterfaceError, OperationalError
+
+from legacy_adapters.conf import get_adapter
+from legacy_adapters.exceptions import LegacyAdaptersError
+from legacy_adapters.migration import runs
+from legacy_adapters.migration.pace import Throttle, backfill_pacer
+from legacy_adapters.migration.place import rows
+from legacy_adapters.migration.working import Worker
+from legacy_adapters.models import BackfillRun
+from sessions_unified.exceptions import TierUnavailableError
+from sessions_unified.tiers import get_tiers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+logger = logging.getLogger(__name__)
+
+# One wake-up stops here, so that a backfill cannot keep a worker from everything else.
+_RUN_SECONDS: Final = 25
+_EXPIRES_SECONDS: Final = 30
+# Of a run's workers at a time: the others are left for the shoppers' work.
+_MOST_WORKERS: Final = 2
+
+
+@shared_task(name="legacy_adapters.run_backfills", ignore_result=True)
+def run_backfills(seconds: float = _RUN_SECONDS) -> int:
+    """Go on with the runs of the background for so long; return how many records were read.
+
+    While work is left it wakes itself again. A wake-up that finds enough workers at a run leaves,
+    so that those of beat and its own do not pile up.
+    """
+    ends_at = time.monotonic() + seconds
+    done = 0
+    for run in _waiting():
+        done += _go_on(run, ends_at - time.monotonic())
+    if done and any(_waiting()):
+        run_backfills.apply_async(expires=_EXPIRES_SECONDS)
+    return done
+
+
+def _waiting() -> Iterator[BackfillRun]:
+    states = (BackfillRun.State.QUEUED, BackfillRun.State.RUNNING)
+    yield from rows(BackfillRun).filter(is_background=True, state__in=states).order_by("pk")
+
+
+def _go_on(run: BackfillRun, seconds: float) -> int:
+    """Work on one run; a store, or a database, that is down is for the next wake-up."""
+    done = 0
+
+    def advance(number: int) -> None:
+        nonlocal done
+        done += number
+
+    try:
+        runs.start(run)
+        _worker(run, seconds, advance).work()
+        runs.note_problem(run, "")
+    except LegacyAdaptersError as exc:
+        runs.note_problem(run, str(exc))
+        logger.warning("Left to the next wake-up, %s: %s", run, exc)
+    except (TierUnavailableError, OperationalError, InterfaceError) as exc:
+        logger.warning("Left to the next wake-up, %s: %s", run, exc)
+    return done
+
+
+def _worker(run: BackfillRun, seconds: float, advance: Callable[[int], object]) -> Worker:
+    tiers = get_tiers()
+    throttle = Throttle(run.rows_per_second)
+    return Worker(
+        run=run,
+        adapter=get_adapter(run.source),
+        tiers=tiers,
+        name=f"celery-{os.getpid()}-{secrets.token_hex(4)}",
+        pacer=backfill_pacer(tiers, throttle, largest=run.batch_size, limit_seconds=seconds),
+        throttle=throttle,
+        # A throttle holds for the run: one worker at a time keeps it.
+        most=1 if run.rows_per_second else _MOST_WORKERS,
+        advance=advance,
+    )

@@ -1,0 +1,75 @@
+"""One look at some records of a legacy store, and at the same sessions here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from legacy_adapters.exceptions import UnreadableRecordError
+from legacy_adapters.merging.comparing import differing
+from legacy_adapters.merging.evidence import of_fields
+from legacy_adapters.verifying.findings import Finding, Kind
+from sessions_unified.models import UnifiedSession
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from legacy_adapters.base import LegacyAdapter, LegacyRecord
+    from sessions_unified.snapshot import SessionSnapshot
+    from sessions_unified.tiers import Tiers
+
+
+def look_at(
+    tiers: Tiers, adapter: LegacyAdapter, records: Sequence[LegacyRecord]
+) -> Iterator[Finding]:
+    """Yield a finding for each record. Two short statements here, whatever their number.
+
+    Raises:
+        DatabaseUnavailableError: the sessions' own database did not answer.
+        SealedValueError: what is encrypted at rest here cannot be opened.
+
+    """
+    sessions: dict[str, SessionSnapshot] = {}
+    for record in records:
+        try:
+            session = adapter.to_unified(record)
+        except UnreadableRecordError as exc:
+            yield Finding(id=record.id, kind=Kind.UNREADABLE, reason=exc.reason)
+            continue
+        if session.id in sessions:
+            yield Finding(id=record.id, kind=Kind.UNREADABLE, reason="id occurs more than once")
+            continue
+        sessions[session.id] = session
+    # The legacy side was read before this one: what is written to both is seen here at the latest.
+    here = tiers.database.peek_many(sessions)
+    deleted = tombstones(tiers, sessions.keys() - here.keys())
+    now = tiers.clock.now()
+    for session_id, session in sessions.items():
+        if session_id in deleted:
+            yield Finding(id=session_id, kind=Kind.DELETED)
+        elif session_id not in here:
+            yield Finding(id=session_id, kind=Kind.MISSING)
+        else:
+            yield _compared(adapter, session, here[session_id].session, now)
+
+
+def _compared(
+    adapter: LegacyAdapter, legacy: SessionSnapshot, unified: SessionSnapshot, now: datetime
+) -> Finding:
+    store = adapter.store
+    names = differing(legacy, unified, fields=adapter.fields, now=now, store=store)
+    if not names:
+        return Finding(id=unified.id, kind=Kind.AGREES)
+    evidence = tuple(of_fields(names, unified=unified, legacy=legacy, store=store))
+    return Finding(id=unified.id, kind=Kind.DIFFERS, fields=names, evidence=evidence)
+
+
+def tombstones(tiers: Tiers, session_ids: Iterable[str]) -> frozenset[str]:
+    """Return which of these sessions were deleted here."""
+    wanted = list(session_ids)
+    if not wanted:
+        return frozenset()
+    rows = UnifiedSession.objects.using(tiers.database.alias).filter(
+        pk__in=wanted, deleted_at__isnull=False
+    )
+    return frozenset(rows.values_list("pk", flat=True))
