@@ -122,9 +122,8 @@ _POOL = {
 }
 
 
-def _database(variable: str, **pool: int) -> dict[str, Any]:
-    """Return the database that an environment variable names, reached over a pool."""
-    found: dict[str, Any] = env.db_url(variable)
+def _pooled(found: dict[str, Any], **pool: int) -> dict[str, Any]:
+    """Return a database of the environment, reached over a pool."""
     options = found.setdefault("OPTIONS", {})
     options["pool"] = {**_POOL, **pool}
     options.setdefault("connect_timeout", 2)
@@ -137,11 +136,11 @@ def _database(variable: str, **pool: int) -> dict[str, Any]:
     return found
 
 
-DATABASES = {"default": _database("DATABASE_URL")}
+DATABASES = {"default": _pooled(env.db_url("DATABASE_URL"))}
 LEGACY_DATABASE_URL = env.str("LEGACY_DATABASE_URL", default="")
 if LEGACY_DATABASE_URL:
     # The old shop's processes need its connections: none is held without use.
-    DATABASES["legacy"] = _database("LEGACY_DATABASE_URL", min_size=0)
+    DATABASES["legacy"] = _pooled(env.db_url("LEGACY_DATABASE_URL"), min_size=0)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = _required("REDIS_URL")

@@ -1,4 +1,4 @@
-"""The metrics of the core, of the payments and of the hooks."""
+"""The metrics of the core, of the payments, of the hooks and of the adapters."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ def _all() -> list[object]:
     from funnel.hooks import metrics as hooks  # noqa: PLC0415
     from funnel.payments import metrics as payments  # noqa: PLC0415
     from funnel.payments.card_testing import metrics as card_testing  # noqa: PLC0415
+    from legacy_adapters import metrics as legacy  # noqa: PLC0415
     from sessions_unified import metrics  # noqa: PLC0415
 
-    modules = (metrics, payments, card_testing, hooks)
+    modules = (metrics, payments, card_testing, hooks, legacy)
     return [each for module in modules for each in vars(module).values()]
 
 

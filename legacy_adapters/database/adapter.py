@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+import msgspec
 from django.db import Error as DatabaseError
 
 from legacy_adapters import values
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from django.http import HttpRequest
+
+_json = msgspec.json.Decoder(float_hook=Decimal)
 
 _BROKEN: Final = "its JSON cannot be read: it is nested too deeply"
 _RIGHTS: Final = ("INSERT", "UPDATE", "DELETE")
@@ -257,7 +260,14 @@ class DatabaseAdapter(LegacyAdapter):
 
 def _record(text: str, session_id: str | None) -> LegacyRecord:
     try:
-        data = json.loads(text, parse_float=Decimal, parse_int=integer)
-        return LegacyRecord.of(session_id, data)
+        return LegacyRecord.of(session_id, _read(text))
     except (ValueError, RecursionError):
         return LegacyRecord(id=session_id, data={}, digest=digest_of(text), problem=_BROKEN)
+
+
+def _read(text: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = _json.decode(text)
+    except msgspec.DecodeError:  # an escaped lone surrogate, a number of thousands of digits
+        found = json.loads(text, parse_float=Decimal, parse_int=integer)
+    return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from legacy_adapters.migration.chunks import Chunk
+from legacy_adapters.migration.garbage import collector_at_rest
 from legacy_adapters.migration.reporting import Report
 from legacy_adapters.migration.scanning import Reader
 from sessions_unified.tiers import Tiers, get_tiers
@@ -47,8 +48,9 @@ def backfill(
     try:
         for size in sizes if sizes is not None else iter(lambda: batch_size, 0):
             left = size if limit is None else min(size, limit - report.read)
-            read = reader.take(left)
-            outcome = Chunk.of(adapter, read.records).import_into(tiers, is_dry_run=is_dry_run)
+            with collector_at_rest():
+                read = reader.take(left)
+                outcome = Chunk.of(adapter, read.records).import_into(tiers, is_dry_run=is_dry_run)
             report.add(outcome.tally, outcome.findings)
             if read.records:
                 advance(len(read.records))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from django.db.models import Sum
 
 from legacy_adapters.migration.place import rows
-from legacy_adapters.models import BackfillSlice
+from legacy_adapters.models import BackfillFinding, BackfillSlice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,16 +82,16 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
 
     @classmethod
-    def of(cls, run: BackfillRun) -> Self:
-        """Return what a run has done until now, whoever did it."""
-        rows = run.findings.order_by("record_id", "pk").values_list("kind", "record_id", "detail")
-        return cls(
-            tally=tally_of(run),
-            findings=[
-                Finding(kind=kind, id=record_id, detail=detail)
-                for kind, record_id, detail in rows.iterator()
-            ],
-        )
+    def of(cls, run: BackfillRun, *, each: int | None = None) -> Self:
+        """Return what a run has done until now, whoever did it; ``each``: findings of a kind."""
+        report = cls(tally=tally_of(run))
+        for kind in BackfillFinding.Kind:
+            rows_of_kind = run.findings.filter(kind=kind).order_by("record_id", "pk")[:each]
+            report.findings += [
+                Finding(kind=kind.value, id=record_id, detail=detail)
+                for record_id, detail in rows_of_kind.values_list("record_id", "detail")
+            ]
+        return report
 
     def add(self, tally: Tally, findings: Iterable[Finding]) -> None:
         """Count a batch."""

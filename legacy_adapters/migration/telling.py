@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from legacy_adapters.migration.place import rows
-from legacy_adapters.migration.reporting import KINDS, Tally, tally_of
+from legacy_adapters.migration.reporting import KINDS, MOST_FINDINGS, Tally, tally_of
 from legacy_adapters.migration.runs import key_of
 from legacy_adapters.models import BackfillRun
 from sessions_unified.progress import rate_of, time_left
@@ -56,11 +56,8 @@ def _named(found: Sequence[Finding], total: int) -> Iterator[str]:
     for each in found[:SHOWN]:
         yield f"  {each.id or '(no id)'}: {each.detail}"
     if total > SHOWN:
-        yield f"  … and {total - SHOWN:,} more (--json names {_all_or(len(found), total)})"
-
-
-def _all_or(named: int, total: int) -> str:
-    return "all of them" if named >= total else f"{named:,} of them"
+        named = "all of them" if total <= MOST_FINDINGS else "the first of them"
+        yield f"  … and {total - SHOWN:,} more (--json names {named})"
 
 
 def recent(source: str) -> list[BackfillRun]:

@@ -11,6 +11,7 @@ from django.db import Error
 
 from legacy_adapters.migration import runs, slices
 from legacy_adapters.migration.chunks import Chunk
+from legacy_adapters.migration.garbage import collector_at_rest
 from legacy_adapters.migration.scanning import Reader
 from sessions_unified.exceptions import DatabaseUnavailableError
 
@@ -88,9 +89,11 @@ class Worker:
     def _batch(self, size: int) -> None:
         assert self._part is not None  # noqa: S101  (for the types)
         assert self._reader is not None  # noqa: S101
-        read = self._reader.take(size)
-        chunk = Chunk.of(self.adapter, read.records)
-        if self._save(self._part, chunk, read) is None:
+        with collector_at_rest():
+            read = self._reader.take(size)
+            chunk = Chunk.of(self.adapter, read.records)
+            outcome = self._save(self._part, chunk, read)
+        if outcome is None:
             logger.info("Slice %s is not %s's any more", self._part.pk, self.name)
             self._leave()
             return

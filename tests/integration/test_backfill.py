@@ -16,7 +16,6 @@ from legacy_adapters.migration.records import MIXED
 from legacy_adapters.models import ImportRecord, SessionConflict
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import SessionEvent, UnifiedSession
-from sessions_unified.tiers import get_tiers
 from tests.legacy import create_table, other_database, paid_row, put, row
 
 if TYPE_CHECKING:
@@ -345,22 +344,6 @@ class TestMadeHere:
             "status": ["pending", "processing"],
             "step": ["checkout", "upsell-1"],
         }
-
-    def test_the_caches_are_told(
-        self,
-        adapter: DatabaseAdapter,
-        manager: UnifiedSessionManager,
-        time_for_redis: None,
-        django_capture_on_commit_callbacks: Any,
-    ) -> None:
-        create(manager)
-        manager.get_session(ID)
-        put(adapter.table, paid_row())
-
-        with django_capture_on_commit_callbacks(execute=True):
-            backfill(adapter)
-
-        assert get_tiers().redis.peek(ID) is None
 
     def test_a_second_run_finds_it_unchanged(
         self, adapter: DatabaseAdapter, manager: UnifiedSessionManager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +20,15 @@ from legacy_adapters.database import DatabaseAdapter
 from legacy_adapters.exceptions import SourceUnavailableError
 from legacy_adapters.migration.backfill import backfill
 from legacy_adapters.models import ImportRecord, SessionConflict
+from legacy_adapters.stores import Store
+from legacy_adapters.testing import InMemoryAdapter
 from sessions_unified.exceptions import SessionExpiredError
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import SessionEvent, UnifiedSession
+from sessions_unified.tiers.database import _LOCK_SEED
 from tests import legacy
 from tests.legacy import create_table, put
-from tests.managing import in_threads
+from tests.managing import elsewhere, in_threads, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,11 +199,21 @@ def test_what_nobody_knows_is_none(table: DatabaseAdapter, session_id: str) -> N
     assert not UnifiedSession.objects.exists()
 
 
-def test_a_browsers_word_makes_no_session(table: DatabaseAdapter) -> None:
+def test_a_cookie_that_the_shop_did_not_sign_makes_no_session(table: DatabaseAdapter) -> None:
     request = RequestFactory().get("/")
     request.COOKIES["upsell_session"] = sign(data(), "not the old shop's secret, long enough")
 
     assert import_on_contact(ID, request) is None
+
+
+def test_a_browsers_word_makes_no_session(
+    table: DatabaseAdapter, settings: SettingsWrapper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(InMemoryAdapter, "store", Store.LOCAL_STORAGE)
+    browsers = {"ADAPTER": "legacy_adapters.testing.InMemoryAdapter", "ROWS": {ID: row()}}
+    settings.LEGACY_ADAPTERS = settings.LEGACY_ADAPTERS | {"local_storage": browsers}
+
+    assert import_on_contact(ID) is None
 
 
 def test_past_its_end_it_says_so(table: DatabaseAdapter) -> None:
@@ -319,3 +333,27 @@ def test_requests_at_once_import_it_once(shared: DatabaseAdapter, cache: Cache) 
     assert SessionEvent.objects.filter(kind="session_imported").count() == 1
     assert ChargeAttempt.objects.count() == 1
     assert sources() == {"database": 1, "memory_cache": 1}
+
+
+def test_it_waits_for_who_writes_the_session_and_reads_what_they_wrote(
+    shared: DatabaseAdapter, cache: Cache
+) -> None:
+    cache[ID] = data()
+    found: list[SessionSnapshot | None] = []
+    lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))"
+
+    with elsewhere(lock, [ID, _LOCK_SEED]):
+        waiting = threading.Thread(target=in_threads, args=[lambda: found.append(met())])
+        waiting.start()
+        wait_for(lambda: is_waiting(shared))
+        cache[ID] = data(vaultId="200000001")
+    waiting.join(10)
+
+    assert [session.vault_id for session in found if session] == ["200000001"]
+
+
+def is_waiting(adapter: DatabaseAdapter) -> bool:
+    ((number,),) = adapter.table.fetch(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    )
+    return number > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import re
 import sys
 import xml.etree.ElementTree as ET
@@ -13,6 +14,7 @@ import pytest
 import yaml
 from django.apps import apps
 from django.urls import reverse
+from django.utils.module_loading import import_string
 from rest_framework import exceptions as drf
 
 if TYPE_CHECKING:
@@ -291,6 +293,13 @@ def test_the_compose_file_takes_what_the_deployment_page_says() -> None:
         assert name in generate.ENVIRONMENT, name
 
 
+def _adapter_options() -> set[str]:
+    from legacy_adapters.conf import get_sources
+
+    adapters = (import_string(each.adapter) for each in get_sources().values())
+    return {name for adapter in adapters for name in inspect.signature(adapter).parameters}
+
+
 def test_settings_that_pages_name_exist() -> None:
     from django.conf import global_settings
 
@@ -307,6 +316,7 @@ def test_settings_that_pages_name_exist() -> None:
     }
     known |= {"SESSIONS_UNIFIED", "LEGACY_ADAPTERS", "CONTENT_SECURITY_POLICY"}
     known |= {"FUNNEL_LOCAL_DIR", "POSTGRES_PASSWORD", "REDIS_PASSWORD"}  # of make and compose
+    known |= {option.upper() for option in _adapter_options()}
     known |= {"PIP_INDEX_URL", "SESSION_KEY"}  # a reader's own
 
     for path in DOCUMENTS:

@@ -16,6 +16,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from funnel.hooks import metrics as hooks
 from funnel.payments import metrics as payments
 from funnel.payments.card_testing import metrics as card_testing
+from legacy_adapters import metrics as legacy
 from sessions_unified import doctor, metrics
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ EXPRESSIONS = list(expressions())
 def code_metrics() -> dict[str, set[str]]:
     """Return each series' name and its labels."""
     found: dict[str, set[str]] = {}
-    modules = (metrics, payments, card_testing, hooks)
+    modules = (metrics, payments, card_testing, hooks, legacy)
     for each in (each for module in modules for each in vars(module).values()):
         if isinstance(each, metrics.Measured):
             found[each.name] = set(each.labelnames)

@@ -160,7 +160,7 @@ class Command(BaseCommand):
             ended_by = driver.drive(limit=options["limit"])
         run.refresh_from_db()
         if runs.finish_if_done(run):
-            self.tell(Report.of(run), options)
+            self.tell(self.report(run, options), options)
         else:
             self.tell_rest(run, ended_by, options)
 
@@ -242,11 +242,15 @@ class Command(BaseCommand):
         elif run.state not in runs.OPEN:
             raise CommandError(f"{str(run).capitalize()} is over: {run.problem or run.state}.")
         elif ended_by == "limit":
-            self.tell(Report.of(run), options)
+            self.tell(self.report(run, options), options)
             self.warn(f"Stopped at the limit, after {read}. --resume goes on.")
         else:
             why = _HELD if ended_by == "held" else f"Stopped before the end, after {read}."
             raise CommandError(f"{why} {_KEPT}; --resume goes on.")
+
+    def report(self, run: BackfillRun, options: dict[str, Any]) -> Report:
+        """Return what the run did, with no more findings than are printed."""
+        return Report.of(run, each=None if options["json"] else telling.SHOWN)
 
     def tell(self, report: Report, options: dict[str, Any], *, is_dry_run: bool = False) -> None:
         """Print what became of the records."""
