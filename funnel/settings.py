@@ -293,6 +293,10 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 30.0,
         "options": {"expires": 30},
     },
+    "forget-kept-blobs": {
+        "task": "legacy_adapters.forget_kept_blobs",
+        "schedule": crontab(hour="3", minute="37"),
+    },
     "ask-gateway": {
         "task": "funnel.ask_gateway",
         "schedule": 10.0,

@@ -1,4 +1,4 @@
-"""The Celery task of the backfill: it carries no state, only wakes runs that the database has."""
+"""Celery tasks: they carry no state, only wake what the database has."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from django.db import InterfaceError, OperationalError
 
 from legacy_adapters.conf import get_adapter
 from legacy_adapters.exceptions import LegacyAdaptersError
+from legacy_adapters.local_storage import keeping
 from legacy_adapters.migration import runs
 from legacy_adapters.migration.pace import Throttle, backfill_pacer
 from legacy_adapters.migration.place import rows
@@ -88,3 +89,9 @@ def _worker(run: BackfillRun, seconds: float, advance: Callable[[int], object]) 
         most=1 if run.rows_per_second else _MOST_WORKERS,
         advance=advance,
     )
+
+
+@shared_task(name="legacy_adapters.forget_kept_blobs", ignore_result=True)
+def forget_kept_blobs() -> int:
+    """Delete what browsers sent too long ago to be looked at; return how many."""
+    return keeping.forget_old(get_tiers().clock.now())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from django.db.models import F
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from legacy_adapters.local_storage.blobs import Broken
 
 MAX_KEPT: Final = 1_000
+MAX_AGE: Final = timedelta(days=30)
+"""Since it was sent last. Long enough to look at, and it is personal data."""
 _MAX_REASON: Final = 200
 
 
@@ -71,3 +74,9 @@ def _drop_oldest(rows: QuerySet[KeptBlob]) -> None:
     surplus = list(newest_first.values_list("pk", flat=True)[MAX_KEPT:])
     if surplus:
         rows.filter(pk__in=surplus).delete()
+
+
+def forget_old(now: datetime) -> int:
+    """Delete what was sent longer ago than `MAX_AGE`; return how many."""
+    rows = KeptBlob.objects.using(get_conf().DATABASE_ALIAS)
+    return rows.filter(last_seen_at__lte=now - MAX_AGE).delete()[0]

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db.models import F
 from django.test import Client
 from hypothesis import HealthCheck, given
 from hypothesis import settings as pure
@@ -17,6 +18,7 @@ from funnel.local.ports import free_port
 from legacy_adapters.exceptions import SourceUnavailableError
 from legacy_adapters.metrics import THROTTLED
 from legacy_adapters.models import KeptBlob, SessionConflict
+from legacy_adapters.tasks import forget_kept_blobs
 from legacy_adapters.writing import iso
 from sessions_unified import get_manager, tokens
 from sessions_unified.clock import get_clock
@@ -482,6 +484,15 @@ def test_kept_blobs_are_sealed_without_cards_and_bounded(monkeypatch: Any) -> No
     texts = [each.text for each in KeptBlob.objects.order_by("last_seen_at")]
     assert texts == [f"{number} ana@example.org [card number]" for number in (3, 4, 2)]
     assert "ana@example.org" not in database_text()
+
+
+def test_kept_blobs_are_forgotten_after_a_month() -> None:
+    sync(body=b"old")
+    KeptBlob.objects.update(last_seen_at=F("last_seen_at") - timedelta(days=30))
+    sync(body=b"new")
+
+    assert (forget_kept_blobs(), forget_kept_blobs()) == (1, 0)
+    assert KeptBlob.objects.get().text == "new"
 
 
 def test_too_much_is_refused_and_not_kept() -> None:

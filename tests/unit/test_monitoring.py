@@ -82,7 +82,11 @@ def test_an_expression_is_whole_and_names_metrics_of_the_code(title: str, expres
 
     for opening, closing in ("()", "{}", "[]"):
         assert words.count(opening) == words.count(closing)
-    named = {word for word in words if word.startswith(("sessions_unified_", "funnel_"))}
+    named = {
+        word
+        for word in words
+        if word.startswith(("sessions_unified_", "funnel_", "legacy_adapters_"))
+    }
     assert named
     assert named <= set(METRICS)
 
