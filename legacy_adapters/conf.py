@@ -55,12 +55,11 @@ def _source(name: str, entry: Mapping[str, Any]) -> SourceConf:
     return SourceConf(name=name, adapter=entry[_ADAPTER], options=options)
 
 
-def get_adapter(name: str, request: HttpRequest | None = None) -> LegacyAdapter:
-    """Return the adapter of one legacy store; ``request`` is what browsers' stores are read from.
+def get_source(name: str) -> SourceConf:
+    """Return the entry of one legacy store.
 
     Raises:
         UnknownSourceError: the settings name no such store.
-        ImproperlyConfigured: its class cannot be imported, or does not take its options.
 
     """
     sources = get_sources()
@@ -69,7 +68,18 @@ def get_adapter(name: str, request: HttpRequest | None = None) -> LegacyAdapter:
         raise UnknownSourceError(
             f"There is no legacy store {name!r}; LEGACY_ADAPTERS has: {known}."
         )
-    source = sources[name]
+    return sources[name]
+
+
+def get_adapter(name: str, request: HttpRequest | None = None) -> LegacyAdapter:
+    """Return the adapter of one legacy store; ``request`` is what browsers' stores are read from.
+
+    Raises:
+        UnknownSourceError: the settings name no such store.
+        ImproperlyConfigured: its class cannot be imported, or does not take its options.
+
+    """
+    source = get_source(name)
     try:
         adapter: type[LegacyAdapter] = import_string(source.adapter)
         return adapter(source=name, request=request, **source.options)

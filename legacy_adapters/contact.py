@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from django.db import DataError, IntegrityError
 
-from legacy_adapters import conflicts
+from legacy_adapters import conflicts, patience
 from legacy_adapters.conf import get_adapters
 from legacy_adapters.exceptions import UnreadableRecordError
 from legacy_adapters.merging import Candidate, Merged, evidence, merge
 from legacy_adapters.migration import records
+from legacy_adapters.migration.chunks import is_duplicate
 from legacy_adapters.migration.records import Reading
 from sessions_unified.exceptions import InvalidChangeError
 from sessions_unified.ids import is_session_id
@@ -56,10 +57,19 @@ def import_on_contact(
     adapters = [each for each in get_adapters(request) if each.store.is_trusted]
     if not adapters or not is_session_id(session_id):
         return None
+    return _try(tiers, adapters, session_id)
+
+
+def _try(
+    tiers: Tiers, adapters: list[LegacyAdapter], session_id: str, *, is_again: bool = False
+) -> SessionSnapshot | None:
+    """Import in one transaction; again, if another's commit alone stood in the way."""
     try:
         with tiers.database.transaction():
             return _under_its_lock(tiers, adapters, session_id)
     except _REFUSALS as exc:
+        if is_duplicate(exc) and not is_again:
+            return _try(tiers, adapters, session_id, is_again=True)
         logger.warning("Session %s cannot be stored: %s", session_id, type(exc).__name__)
         return None
 
@@ -86,7 +96,7 @@ def _readings(
 ) -> Iterator[tuple[LegacyAdapter, Reading]]:
     """Yield what each store that knows the session says; what cannot be read is noted."""
     for adapter in adapters:
-        record = adapter.peek(session_id)
+        record = patience.peek(adapter, session_id)
         if record is None:
             continue
         try:
@@ -136,12 +146,12 @@ def _note_conflicts(tiers: Tiers, found: Mapping[LegacyAdapter, Reading], merged
 def _import(
     tiers: Tiers, found: Mapping[LegacyAdapter, Reading], session: SessionSnapshot
 ) -> SessionSnapshot | None:
-    import_sessions(tiers, [session], source=_SOURCE)
+    versions = import_sessions(tiers, [session], source=_SOURCE)
     stored = tiers.database.peek(session.id)
     if stored is None:
         return None
-    versions = {session.id: stored.session.version}
-    for adapter, reading in found.items():
+    # None if a backfill was quicker: these may be newer states than it read, which it meets later.
+    for adapter, reading in found.items() if versions else ():
         records.remember(
             tiers.database.alias, adapter.source, [reading], versions, tiers.clock.now()
         )

@@ -6,6 +6,9 @@ what is no value of a session.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from legacy_adapters import values
@@ -18,7 +21,7 @@ from sessions_unified.snapshot import FrozenDict, Upsells, freeze
 from sessions_unified.wire import INTERNAL_METADATA
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
     from datetime import datetime
 
     from legacy_adapters.stores import Store
@@ -26,7 +29,11 @@ if TYPE_CHECKING:
     from sessions_unified.snapshot import SessionSnapshot
 
 # Metadata is the shopper's to see; what opens a card is not.
-_SECRET_WORDS: Final = ("vault", "token", "card", "cvv", "cvc", "secret", "password", "pan")
+_SECRET_WORDS: Final = ("vault", "token", "card", "cvv", "cvc", "secret", "password")
+# Longer names are not remembered: a browser's is as long as it likes.
+_SHORT: Final = 64
+# A word of its own only: "company" is none.
+_PAN: Final = re.compile(r"(?<![a-z])pan(?![a-z])|Pan(?![a-z])|(?<![A-Z])PAN(?![A-Z])")
 
 
 def kept_metadata(store: Store, kept: Mapping[str, Any]) -> FrozenDict:
@@ -54,7 +61,7 @@ def without_card_data(
     said = {
         name: values.unwrapped(value)
         for name, value in data.items()
-        if value is not None and name not in references and (name in known or not is_secret(name))
+        if value and name not in references and (name in known or not is_secret(name))
     }
     if find_card_data(list(said.values())) is None:  # at once: so it is with nearly every record
         return data, []
@@ -65,7 +72,8 @@ def without_card_data(
         masked = None if name == "payment_token" else mask_card_data(value)
         if masked != value:  # else it was only nested too deeply to tell
             changes[name] = masked
-    return ({**data, **changes}, sorted(changes)) if changes else (data, [])
+    masked_names = sorted(map(values.storable_text, changes))
+    return ({**data, **changes}, masked_names) if changes else (data, [])
 
 
 def session_id(value: Any) -> str:
@@ -83,7 +91,8 @@ def status(value: Any, names: Mapping[str, str] | None = None) -> str:
     if value is None or value == "":
         raise UnreadableRecordError("status is missing")
     if not isinstance(value, str) or value not in known:
-        raise UnreadableRecordError(f"status {value!r:.40} is none of {', '.join(known)}")
+        said = " ".join(filter(None, ["status", values.quoted(value)]))
+        raise UnreadableRecordError(f"{said} is none of {', '.join(known)}")
     return known[value]
 
 
@@ -137,17 +146,29 @@ def customer(value: Any, kept: dict[str, Any], name: str = "customerInfo") -> Fr
     return None
 
 
-def offers(value: Any, kept: dict[str, Any], name: str) -> tuple[str, ...]:
-    """Return the offers' ids of a list; what is none is kept aside under ``name``."""
+def offers(
+    value: Any, kept: dict[str, Any], name: str, *, names_of_id: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """Return the offers' ids of a list; what is more than an id is kept aside under ``name``.
+
+    ``names_of_id`` are those under which an object of the list may say its offer's id.
+    """
     found = values.unwrapped(value)
     if found is None or found == []:
         return ()
     items = found if isinstance(found, list | tuple) else [found]
-    given = [item for item in items if isinstance(item, str) and item.strip()]
     odd = [item for item in items if not (isinstance(item, str) and item.strip())]
     if odd:
         kept[name] = values.storable(odd)
-    return tuple(dict.fromkeys(values.storable_text(offer).strip() for offer in given))
+    ids = (offer_id(item, names_of_id) for item in items)
+    return tuple(dict.fromkeys(each for each in ids if each is not None))
+
+
+def offer_id(item: Any, names_of_id: tuple[str, ...]) -> str | None:
+    """Return the id that an item of a list of offers says; None: it says none."""
+    if isinstance(item, Mapping):
+        item = next((item[each] for each in names_of_id if each in item), None)
+    return values.storable_text(item).strip() or None if isinstance(item, str) else None
 
 
 def unknown_fields(data: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
@@ -161,4 +182,10 @@ def unknown_fields(data: Mapping[str, Any], known: Collection[str]) -> dict[str,
 
 def is_secret(name: str) -> bool:
     """Tell whether a field's name says that it opens a card."""
-    return any(word in name.lower() for word in _SECRET_WORDS)
+    return (_is_secret if len(name) <= _SHORT else _is_secret.__wrapped__)(name)
+
+
+@lru_cache(maxsize=1024)
+def _is_secret(name: str) -> bool:
+    plain = name.lower()
+    return any(word in plain for word in _SECRET_WORDS) or _PAN.search(name) is not None

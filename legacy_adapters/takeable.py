@@ -20,6 +20,7 @@ TAKEABLE: Final = (
     *("amount", "transaction_id", "vault_id", "upsells"),
 )
 _ONLY_WHERE_EMPTY: Final = frozenset({"amount", "transaction_id", "vault_id", "upsells"})
+_SUM: Final = frozenset({"amount", "products"})
 _POSITION: Final = frozenset({"status", "current_step"})
 _PAST_PAYMENT: Final = frozenset({PROCESSING, COMPLETED})
 
@@ -27,12 +28,13 @@ _PAST_PAYMENT: Final = frozenset({PROCESSING, COMPLETED})
 def obstacle(name: str, ours: SessionSnapshot, theirs: SessionSnapshot, *, is_held: bool) -> str:
     """Return why the record's value of this field may not be taken; empty if it may."""
     is_money = name in _ONLY_WHERE_EMPTY and not _is_empty(name, ours)
+    is_sum = name in _SUM and theirs.currency != ours.currency
     leads_back = name in _POSITION and ours.is_paid and _leads_back(ours, theirs)
     reasons = (
         (name not in TAKEABLE, "Only looked at: it is never taken over."),
         (is_held, "A charge of the session is open (held). Settle it first."),
         (is_money, "The session has one of its own, and its charges are the authority."),
-        (name == "amount" and theirs.currency != ours.currency, "It is in another currency."),
+        (is_sum, "It is in another currency."),
         (name == "products" and ours.is_paid, "The session is paid: what was ordered stands."),
         (leads_back, "The session is paid and further along."),
     )
@@ -54,7 +56,19 @@ def whole_obstacle(ours: SessionSnapshot, theirs: SessionSnapshot, fields: Colle
         return f"A paid session cannot be at {position}. Take its status and step too."
     if "upsells" in fields and theirs.upsells.accepted and not is_paid:
         return "Accepted extras need a paid order. Take its transaction id too."
+    if _parts_a_sum(ours, theirs, fields):
+        return "An amount belongs to its own products. Take both, or neither."
     return ""
+
+
+def _parts_a_sum(ours: SessionSnapshot, theirs: SessionSnapshot, fields: Collection[str]) -> bool:
+    """Tell whether one side's amount would stand under the other side's products."""
+    taken = _SUM.intersection(fields)
+    if len(taken) != 1:
+        return False
+    if "products" in taken:
+        return ours.amount is not None and ours.amount != theirs.amount
+    return bool(ours.products) and ours.products != theirs.products
 
 
 def _is_empty(name: str, ours: SessionSnapshot) -> bool:

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from celery import shared_task
+from django.core.exceptions import ImproperlyConfigured
 from django.db import InterfaceError, OperationalError
 
 from legacy_adapters.conf import get_adapter
@@ -67,7 +68,7 @@ def _go_on(run: BackfillRun, seconds: float) -> int:
         runs.start(run)
         _worker(run, seconds, advance).work()
         runs.note_problem(run, "")
-    except LegacyAdaptersError as exc:
+    except (LegacyAdaptersError, ImproperlyConfigured) as exc:
         runs.note_problem(run, str(exc))
         logger.warning("Left to the next wake-up, %s: %s", run, exc)
     except (TierUnavailableError, OperationalError, InterfaceError) as exc:

@@ -22,6 +22,7 @@ _MAX_AMOUNT: Final = Decimal(10) ** 15
 # RFC 5321: 64 + @ + 255.
 _MAX_EMAIL: Final = 320
 _EXACT: Final = 2**53
+_MAX_QUOTED: Final = 40
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 # Years outside are no dates of a shop, and arithmetic on them overflows.
 _FIRST_YEAR: Final = 1970
@@ -30,7 +31,8 @@ _LAST_YEAR: Final = 9998
 
 def storable_text(value: str) -> str:
     """Return text that PostgreSQL can store: NUL and lone surrogates are spelled out."""
-    if _UNSTORABLE.search(value) is None:
+    # What can be printed can be stored, and is told sooner.
+    if value.isprintable() or _UNSTORABLE.search(value) is None:
         return value
     return _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
 
@@ -44,7 +46,13 @@ def storable(value: Any, *, depth: int = 0) -> Any:
     if isinstance(value, dict | list) and depth >= _MAX_DEPTH:
         return storable_text(json.dumps(value, default=str))
     if isinstance(value, dict):
-        return {storable_text(key): storable(item, depth=depth + 1) for key, item in value.items()}
+        # Most of it is short text: a call for each is what costs.
+        return {
+            name if name.isprintable() else storable_text(name): item
+            if type(item) is str and item.isprintable()
+            else storable(item, depth=depth + 1)
+            for name, item in value.items()
+        }
     if isinstance(value, list):
         return [storable(item, depth=depth + 1) for item in value]
     return value
@@ -64,11 +72,11 @@ def _storable_number(value: float | Decimal) -> Any:
 
 def unwrapped(value: Any) -> Any:
     """Return what a JSON text says: some code stored JSON as a string inside JSON."""
-    if not isinstance(value, str) or value.lstrip()[:1] not in {"{", "["}:
+    if not isinstance(value, str) or value[:1].isalnum() or value.lstrip()[:1] not in {"{", "["}:
         return value
     try:
         return json.loads(value, parse_float=Decimal, parse_int=integer)
-    except (ValueError, RecursionError):
+    except (ValueError, ArithmeticError, RecursionError):  # a decimal has the second for no number
         return value
 
 
@@ -78,8 +86,8 @@ def integer(digits: str) -> int | Decimal:
 
 
 def optional_text(value: Any) -> str | None:
-    """Return text; None for what is missing, empty or blank."""
-    if value is None or isinstance(value, dict | list):
+    """Return text; None for what is missing, empty or blank, and for a yes or no: it is no id."""
+    if value is None or isinstance(value, bool | dict | list):
         return None
     return storable_text(str(value)).strip() or None
 
@@ -120,10 +128,20 @@ def moment(value: Any) -> datetime:
         found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
         found = (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
     except (TypeError, ValueError, OverflowError) as exc:
-        raise ValueError(f"is no date: {mask_numbers(repr(value))[:40]}") from exc
+        said = quoted(value)
+        raise ValueError(f"is no date: {said}" if said else "is no date") from exc
     if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
         raise ValueError(f"is out of range: {found.isoformat()}")
     return found
+
+
+def quoted(value: Any) -> str:
+    """Return what is wrong as a reason may quote it: one word; nothing of what may be a person's.
+
+    Reasons are kept with the findings of a backfill, and shown.
+    """
+    said = mask_numbers(repr(value))[:_MAX_QUOTED]
+    return "" if any(each.isspace() or each == "@" for each in said) else said
 
 
 def money(value: Any, currency: str) -> Decimal | None:

@@ -44,6 +44,8 @@ _EXACT: Final = 2**53  # a larger float has lost digits: nobody typed it
 _MAX_DEPTH: Final = 100
 _NUMBERS: Final = (int, float, Decimal)
 _MAX_PATH: Final = 200
+_FEW: Final = 32  # what is remembered of names must stay small
+_SHORT: Final = 64  # and a browser's name is as long as it likes
 
 # Decides for nearly every text, in C: twelve digits with little between them, and one more.
 _WORTH_A_LOOK: Final = re.compile(r"(?:\d[\W_]{0,4}){12}\d")
@@ -147,17 +149,22 @@ def mask_card_data(value: Any) -> Any:
 
     Of numbers the first six and last four digits stay; of what is named like a secret nothing.
     """
-    if find_card_data(value) is None:
-        return value
+    return value if find_card_data(value) is None else _masked(value)
+
+
+def _masked(value: Any) -> Any:
+    # Looked for once, above all of it: at each level again, deep JSON would take minutes.
     if isinstance(value, Mapping):
         return {
             mask_numbers(str(name)): REMOVED
             if item is not None and is_secret_name(str(name), item)
-            else mask_card_data(item)
+            else _masked(item)
             for name, item in value.items()
         }
     if isinstance(value, list | tuple):
-        return [mask_card_data(item) for item in value]
+        return [_masked(item) for item in value]
+    if not _is_one(value):
+        return value
     return mask_numbers(str(int(value)) if isinstance(value, float | Decimal) else str(value))
 
 
@@ -180,8 +187,9 @@ def is_number(value: Any) -> bool:
     if isinstance(value, bool) or (isinstance(value, Decimal) and not value.is_finite()):
         return False
     most = _EXACT if isinstance(value, float) else 10**_LONGEST
-    # Put so that NaN, which compares with nothing, is none either.
-    if not abs(value) < most or value != int(value):
+    # Put so that NaN, which compares with nothing, is none either. Not by abs(): of a decimal with
+    # a huge exponent it overflows.
+    if not -most < value < most or value != int(value):
         return False
     digits = str(abs(int(value)))
     return digits[0] in _ISSUERS and _is_card(digits)
@@ -207,19 +215,25 @@ def _is_plainly_clear(value: Any, depth: int) -> bool:
         return _is_plain_number(value)
     if depth >= _MAX_DEPTH:
         return False
-    if isinstance(value, msgspec.Struct):
+    if not isinstance(value, dict) and isinstance(value, msgspec.Struct):
         value = msgspec.structs.astuple(value)
     if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101  (a dict tells faster)
-        return all(map(_is_plain_name, map(str, value))) and _are_plainly_clear(
-            value.values(), depth + 1
-        )
+        is_small = len("".join(map(str, value))) <= _FEW * _SHORT
+        tell = _are_plain_names if is_small else _are_plain_names.__wrapped__
+        return tell(tuple(value)) and _are_plainly_clear(value.values(), depth + 1)
     return isinstance(value, list | tuple) and _are_plainly_clear(value, depth + 1)
 
 
 def _are_plainly_clear(values: Iterable[Any], depth: int) -> bool:
-    # A loop, and no call for short text: every value of every session comes by here.
+    # A loop, and no call for what is short: every value of every session comes by here.
     for value in values:
-        if type(value) is str and len(value) < _SHORTEST:
+        kind = type(value)
+        if kind is str:
+            if len(value) < _SHORTEST:
+                continue
+            if value.isascii() and _WORTH_A_LOOK.search(value) is None:
+                continue
+        elif (kind is int or kind is Decimal or value is None) and _is_plain_number(value):
             continue
         if not _is_plainly_clear(value, depth):
             return False
@@ -228,13 +242,23 @@ def _are_plainly_clear(values: Iterable[Any], depth: int) -> bool:
 
 def _is_plain_number(value: float | Decimal | None) -> bool:
     if isinstance(value, Decimal):
-        return value.is_finite() and abs(value) < _SMALLEST  # NaN cannot be compared
+        return value.is_finite() and -_SMALLEST < value < _SMALLEST  # NaN cannot be compared
     return value is None or -_SMALLEST < value < _SMALLEST
 
 
 @lru_cache(maxsize=1024)
+def _are_plain_names(names: tuple[Any, ...]) -> bool:
+    """Tell it of an object's names; objects of one kind have the same ones, in the same order."""
+    return all(map(_is_plain_name, map(str, names)))
+
+
 def _is_plain_name(name: str) -> bool:
     """Tell whether a field's name says nothing by itself, whatever its value is."""
+    return (_is_plain if len(name) <= _SHORT else _is_plain.__wrapped__)(name)
+
+
+@lru_cache(maxsize=1024)
+def _is_plain(name: str) -> bool:
     return not is_secret_name(name, "000") and _is_plainly_clear(name, 0)
 
 

@@ -8,6 +8,7 @@ charged, so that becomes ``needs_review`` and the session is held until a person
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from django.db.models import F
@@ -19,7 +20,7 @@ from sessions_unified.clock import get_clock
 from sessions_unified.models import UnifiedSession
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from sessions_unified.snapshot import SessionSnapshot
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 GATEWAY: Final = "imported"
 State = ChargeAttempt.State
 _GIVEN_BACK: Final = (State.REFUNDED, State.VOIDED)
+_DOUBTED: Final = (State.NEEDS_REVIEW, State.DECLINED, State.REJECTED)
 
 
 def record_imported(sessions: Sequence[SessionSnapshot]) -> None:
@@ -48,7 +50,7 @@ def record_imported(sessions: Sequence[SessionSnapshot]) -> None:
             gateway=GATEWAY, gateway_order_id__in=wanted
         )
     }
-    taken = _taken(wanted.values())
+    taken = _taken(sessions)
     new = [
         attempt
         for order_id, attempt in wanted.items()
@@ -57,24 +59,32 @@ def record_imported(sessions: Sequence[SessionSnapshot]) -> None:
     _keep_transactions_unique(new)
     ChargeAttempt.objects.bulk_create(new)
     _change_holds(Counter(a.session_id for a in new if a.is_open), 1)
-    _settle_reviewed(wanted, known)
+    _settle_doubted(wanted, known, taken)
     _follow_cards(wanted, known)
 
 
-def _taken(wanted: Iterable[ChargeAttempt]) -> set[tuple[str, str]]:
+def _taken(sessions: Iterable[SessionSnapshot]) -> set[tuple[str, str]]:
     """Return the session and purpose of what this shop's attempts have paid, or may have."""
-    told = {(each.session_id, each.purpose): each.transaction_id for each in wanted}
+    named = {(session.id, purpose): id_ for session in sessions for purpose, id_ in _named(session)}
     found = ChargeAttempt.objects.filter(
-        session_id__in={session_id for session_id, _ in told},
+        session_id__in={session_id for session_id, _ in named},
         state__in=(*ChargeAttempt.BLOCKING, *_GIVEN_BACK),
     ).values_list("session_id", "purpose", "state", "transaction_id")
     return {
         (session_id, purpose)
         for session_id, purpose, state, transaction_id in found
         if state not in _GIVEN_BACK
-        or (transaction_id and told.get((session_id, purpose)) == transaction_id)
+        or (transaction_id and named.get((session_id, purpose)) == transaction_id)
         or (purpose != CHECKOUT and state == State.REFUNDED)
     }
+
+
+def _named(session: SessionSnapshot) -> Iterator[tuple[str, str | None]]:
+    """Yield the transactions that a session names, by their purpose."""
+    yield CHECKOUT, session.transaction_id
+    for offer_id, detail in session.upsells.details.items():
+        if isinstance(detail, Mapping):
+            yield upsell_purpose(offer_id), detail.get("transactionId")
 
 
 def _attempts(session: SessionSnapshot, now: datetime) -> Iterator[ChargeAttempt]:
@@ -128,11 +138,20 @@ def _keep_transactions_unique(attempts: Sequence[ChargeAttempt]) -> None:
             taken.add(attempt.transaction_id)
 
 
-def _settle_reviewed(wanted: dict[str, ChargeAttempt], known: dict[str, ChargeAttempt]) -> None:
-    """Settle what was in doubt and whose transaction a later import brings."""
+def _settle_doubted(
+    wanted: dict[str, ChargeAttempt],
+    known: dict[str, ChargeAttempt],
+    taken: Collection[tuple[str, str]],
+) -> None:
+    """Settle what was in doubt, or found unpaid by a person, and a later import says is paid.
+
+    Not what was found unpaid and has been paid here since.
+    """
     for order_id, attempt in known.items():
-        fresh = wanted[order_id]
-        if attempt.state != State.NEEDS_REVIEW or fresh.state != State.SUCCEEDED:
+        fresh, was_open = wanted[order_id], attempt.is_open
+        if attempt.state not in _DOUBTED or fresh.state != State.SUCCEEDED:
+            continue
+        if not was_open and (attempt.session_id, attempt.purpose) in taken:
             continue
         _keep_transactions_unique([fresh])
         attempt.state = State.SUCCEEDED
@@ -141,7 +160,8 @@ def _settle_reviewed(wanted: dict[str, ChargeAttempt], known: dict[str, ChargeAt
         attempt.vault_id = fresh.vault_id
         attempt.settled_at = fresh.settled_at
         attempt.save()
-        _change_holds(Counter([attempt.session_id]), -1)
+        if was_open:
+            _change_holds(Counter([attempt.session_id]), -1)
 
 
 def _follow_cards(wanted: dict[str, ChargeAttempt], known: dict[str, ChargeAttempt]) -> None:

@@ -22,6 +22,7 @@ from sessions_unified.clock import get_clock
 from sessions_unified.conf import get_conf
 from sessions_unified.cookies import issue_cookie
 from sessions_unified.exceptions import (
+    SealedValueError,
     SessionExpiredError,
     SessionNotFoundError,
     TierUnavailableError,
@@ -39,14 +40,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_UNAVAILABLE: Final = (LegacyAdaptersError, TierUnavailableError, DatabaseError)
+_UNAVAILABLE: Final = (LegacyAdaptersError, TierUnavailableError, SealedValueError, DatabaseError)
 
 
 def earn_token(adapter: CookieAdapter, request: HttpRequest) -> Morsel[str] | None:
     """Return the cookie of ours that the request's old one earns; None: it earns nothing.
 
     A cookie that is refused earns nothing, and one that is signed with a compromised secret is
-    deleted too. Where a store does not answer nothing is earned now: the request goes on without.
+    deleted too. Where a store does not answer, or a session's key is missing, nothing is earned
+    now: the request goes on without.
     """
     try:
         claims = _valid_claims(adapter, request)

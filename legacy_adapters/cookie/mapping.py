@@ -55,8 +55,6 @@ def to_session(
         return _to_session(data, store=store, flow=flow, currency=currency)
     except RecursionError:
         raise UnreadableRecordError("its JSON is nested too deeply") from None
-    except ArithmeticError:
-        raise UnreadableRecordError("a number of it is out of range") from None
 
 
 def _to_session(

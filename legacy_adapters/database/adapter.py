@@ -115,6 +115,9 @@ class DatabaseAdapter(LegacyAdapter):
 
     def save(self, record: LegacyRecord) -> None:
         """Set the row's columns, or insert it. The shop's own columns are only ever inserted."""
+        session_id = record.id
+        if not session_id or values.storable_text(session_id) != session_id:
+            raise UnwritableRecordError("no column holds its id")
         named = set(map(self._name, COLUMNS))
         own_time = {self._name("updated_at"): get_clock().now().isoformat()}
         changes = {name: record.data[name] for name in record.data if name in named} | own_time
@@ -122,7 +125,7 @@ class DatabaseAdapter(LegacyAdapter):
         with self._writing():
             # Twice: whoever inserts it between the two is followed, not overtaken.
             for is_last_word in (False, True):
-                if saving.update(self.table, changes, session_id=record.id or ""):
+                if saving.update(self.table, changes, session_id=session_id):
                     return
                 if saving.insert(self.table, self._insertable(record), is_last_word=is_last_word):
                     return

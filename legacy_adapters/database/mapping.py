@@ -23,6 +23,8 @@ COLUMNS: Final = (
     *("upsells_accepted", "upsells_declined", "vault_id", "transaction_id", "payment_token"),
     *("created_at", "updated_at", "expires_at"),
 )
+# As objects in jsonb: an offer that was taken must not be sold again for how it was written.
+NAMES_OF_OFFER: Final = ("productCode", "id")
 _KNOWN: Final = frozenset(COLUMNS)
 # A gateway's own references may look like anything, and money hangs on them. Dates have as many
 # digits as a card, and what is no date is not imported.
@@ -58,8 +60,8 @@ def _to_session(row: Mapping[str, Any], *, flow: FlowTable, currency: str) -> Se
     if not values.is_same_number(row.get("amount"), amount):
         kept["amount"] = values.storable(row["amount"])
     upsells = Upsells(
-        accepted=reading.offers(row.get("upsells_accepted"), kept, "upsells_accepted"),
-        declined=reading.offers(row.get("upsells_declined"), kept, "upsells_declined"),
+        accepted=_offers(row, kept, "upsells_accepted"),
+        declined=_offers(row, kept, "upsells_declined"),
     )
     transaction_id = values.optional_text(row.get("transaction_id"))
     return SessionSnapshot(
@@ -88,6 +90,10 @@ def _to_session(row: Mapping[str, Any], *, flow: FlowTable, currency: str) -> Se
         metadata=reading.kept_metadata(Store.DATABASE, kept),
         version=1,
     )
+
+
+def _offers(row: Mapping[str, Any], kept: dict[str, Any], column: str) -> tuple[str, ...]:
+    return reading.offers(row.get(column), kept, column, names_of_id=NAMES_OF_OFFER)
 
 
 def _payment_token(row: Mapping[str, Any], status: str) -> str | None:

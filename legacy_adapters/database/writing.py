@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from legacy_adapters.base import LegacyRecord
-from legacy_adapters.database.mapping import COLUMNS, to_session
+from legacy_adapters.database.mapping import COLUMNS, NAMES_OF_OFFER, to_session
 from legacy_adapters.exceptions import UnwritableRecordError
-from legacy_adapters.reading import kept_of
+from legacy_adapters.reading import kept_of, offer_id
 from legacy_adapters.stores import Store
 from legacy_adapters.writing import Place, fresh, line, place, thawed, with_lines, written
 from sessions_unified.flow import PENDING
@@ -58,12 +58,23 @@ def _restored(session: SessionSnapshot) -> dict[str, Any]:
     for name, column in _KEPT_WHOLE.items():
         if name in kept:
             row[column] = thawed(kept[name])
-    for name in ("upsells_accepted", "upsells_declined"):
-        if isinstance(kept.get(name), list | tuple):
-            row[name] = [*row[name], *thawed(kept[name])]
     if "products" in kept and not isinstance(kept["products"], list | tuple):
         row["products"] = thawed(kept["products"])
     return row
+
+
+def _answers(column: str, said: Callable[[SessionSnapshot], tuple[str, ...]]) -> Place:
+    """Return the place of a list of offers, with what the row said otherwise at its end."""
+
+    def write(session: SessionSnapshot) -> Mapping[str, Any]:
+        kept = kept_of(session, Store.DATABASE).get(column)
+        given = said(session)
+        odd = [(offer_id(each, NAMES_OF_OFFER), thawed(each)) for each in kept or ()]
+        more = [(each, item) for each, item in odd if each is None or each in given]
+        told = {each for each, _ in more}
+        return {column: [*(each for each in given if each not in told), *(i for _, i in more)]}
+
+    return Place(said=said, write=write)
 
 
 def _products(session: SessionSnapshot) -> Mapping[str, Any]:
@@ -89,8 +100,8 @@ _PLACES: Final = (
     place("status", lambda session: session.status),
     place("amount", lambda session: session.amount, lambda amount: amount),
     place("current_step", lambda session: session.current_step),
-    place("upsells_accepted", lambda session: session.upsells.accepted, list),
-    place("upsells_declined", lambda session: session.upsells.declined, list),
+    _answers("upsells_accepted", lambda session: session.upsells.accepted),
+    _answers("upsells_declined", lambda session: session.upsells.declined),
     place("vault_id", lambda session: session.vault_id),
     place("transaction_id", lambda session: session.transaction_id),
     Place(said=lambda session: session.payment_token, write=_payment_token),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from legacy_adapters.base import LegacyRecord
+from legacy_adapters.values import storable_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,9 +65,13 @@ class BrowserStore:
 
 
 def _sendable(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable_text(value)  # half of a surrogate pair is in no answer
     if isinstance(value, dict):
         return {
-            name: _sendable(item) for name, item in value.items() if name.lower() not in _NEVER_SENT
+            storable_text(name): _sendable(item)
+            for name, item in value.items()
+            if name.lower() not in _NEVER_SENT
         }
     return [_sendable(item) for item in value] if isinstance(value, list | tuple) else value
 

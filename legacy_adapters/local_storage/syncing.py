@@ -7,7 +7,7 @@ same whether they exist or not (promise R36): they are judged by the browser's o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from legacy_adapters import metrics
 from legacy_adapters.contact import import_on_contact
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from legacy_adapters.local_storage.store import BrowserStore
     from sessions_unified.manager import UnifiedSessionManager
     from sessions_unified.snapshot import SessionSnapshot
+
+MAX_PROBLEMS: Final = 100
+"""So many are told. An entry can hold thousands, and the answer would be many times the request."""
 
 
 @dataclass(kw_only=True)
@@ -124,6 +127,8 @@ class Sync:
             return
 
     def _tell(self, code: str, detail: str, session_id: str | None) -> None:
+        if len(self.problems) == MAX_PROBLEMS:
+            return
         problem = {"code": code, "detail": detail}
         self.problems.append(problem if session_id is None else {**problem, "id": session_id})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +23,11 @@ def add_options(parser: CommandParser) -> None:
     """Say what to read and how."""
     add = parser.add_argument
     add("--source", required=True, help="A key of LEGACY_ADAPTERS: database.")
-    add("--resume", action="store_true", help="Go on with the run that is not over, if any.")
+    add(
+        "--resume",
+        action="store_true",
+        help="Go on with the run that is not over; begin one if there is none.",
+    )
     add("--restart", action="store_true", help="Abandon that run, and begin anew.")
     add("--dry-run", action="store_true", help="Count, and write nothing.")
     add("--limit", type=positive, help="Stop after this many records; --resume goes on.")
@@ -81,10 +86,12 @@ def moment(text: str) -> datetime | str:
     """Return a time; one without an offset is UTC, a date its beginning."""
     if text == LAST:
         return text
-    found = parse_datetime(text)
-    if found is None:
+    try:
         day = parse_date(text)
-        if day is None:
-            raise ValueError
-        found = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        found = parse_datetime(text) if day is None else datetime(*day.timetuple()[:3], tzinfo=UTC)
+    except ValueError:
+        found = None
+    if found is None:
+        message = f"{text!r} is no time. Write 2026-11-21, 2026-11-21T08:30 or {LAST}."
+        raise ArgumentTypeError(message)
     return found.replace(tzinfo=UTC) if is_naive(found) else found

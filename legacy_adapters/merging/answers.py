@@ -5,10 +5,11 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from legacy_adapters.stores import Store
 from sessions_unified.snapshot import Upsells, freeze
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from legacy_adapters.merging.copies import Copies
 
@@ -19,7 +20,7 @@ def upsells(copies: Copies) -> Upsells:
     return settled(
         Upsells(
             accepted=_union(each.accepted for each in told),
-            declined=_union(each.declined for each in told),
+            declined=_union(_declined(copies)),
             details=_details([each.details for each in told]),
         )
     )
@@ -42,10 +43,8 @@ def settled(upsells: Upsells) -> Upsells:
 
 def contradictory(copies: Copies) -> frozenset[str]:
     """Return the offers that trusted copies have as taken and as refused."""
-    told = [each.session.upsells for each in copies.trusted]
-    return frozenset(_union(each.accepted for each in told)) & frozenset(
-        _union(each.declined for each in told)
-    )
+    accepted = _union(each.session.upsells.accepted for each in copies.trusted)
+    return frozenset(accepted) & frozenset(_union(_declined(copies)))
 
 
 def claims(claimed: Upsells, known: Upsells) -> bool:
@@ -58,6 +57,23 @@ def is_proven(details: Mapping[str, Any], offer: str) -> bool:
     """Tell whether a transaction proves that the offer was taken."""
     found = details.get(offer)
     return isinstance(found, dict) and bool(found.get("transactionId"))
+
+
+def _declined(copies: Copies) -> Iterator[Iterable[str]]:
+    """Yield what each trusted copy has as refused.
+
+    What the database has as taken by now, an older copy does not refuse for it: it was charged.
+    """
+    taken = [
+        offer
+        for each in copies.trusted
+        if each.store is Store.DATABASE
+        for offer in each.session.upsells.accepted
+    ]
+    for each in copies.trusted:
+        said = each.session.upsells.declined
+        is_older = each.store is Store.COPY
+        yield [offer for offer in said if offer not in taken] if is_older else said
 
 
 def _union(offers: Iterable[Iterable[str]]) -> tuple[str, ...]:

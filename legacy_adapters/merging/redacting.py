@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from sessions_unified.card_data import find_card_data
 from sessions_unified.masking import mask_email
 from sessions_unified.wire import INTERNAL_METADATA
 
@@ -66,6 +67,9 @@ def _plain(value: Any) -> Any:
 
 
 def _text(value: str) -> str:
+    """Return a name or an id as it is; of one that is an address, or a card's number, nothing."""
+    if "@" in value or find_card_data(value) is not None:
+        return _CUT
     return value if len(value) <= _MAX_TEXT else f"{value[:_MAX_TEXT]}{_CUT}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from django.db import DataError, IntegrityError, transaction
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # What a value that no column holds raises, on its way into the database.
 _REFUSALS = (DataError, IntegrityError, InvalidChangeError, ValueError)
+_UNIQUE_VIOLATION: Final = "23505"
 
 
 @dataclass(kw_only=True)
@@ -78,9 +79,18 @@ class Chunk:
         return found
 
     def _import(
-        self, tiers: Tiers, readings: Sequence[Reading], found: Outcome, *, is_dry_run: bool
+        self,
+        tiers: Tiers,
+        readings: Sequence[Reading],
+        found: Outcome,
+        *,
+        is_dry_run: bool,
+        is_again: bool = False,
     ) -> None:
-        """Import them; if the database refuses a value, halve until it stands alone."""
+        """Import them; if the database refuses a value, halve until it stands alone.
+
+        What only another's commit made a duplicate is one that the next try sees.
+        """
         if not readings:
             return
         try:
@@ -93,12 +103,14 @@ class Chunk:
                 is_dry_run=is_dry_run,
             )
         except _REFUSALS as exc:
-            if len(readings) == 1:
+            is_alone = len(readings) == 1
+            if is_alone and (is_again or not is_duplicate(exc)):
                 found.name(_unreadable(readings[0].id, _refusal(exc)))
                 return
             middle = len(readings) // 2
-            for half in (readings[:middle], readings[middle:]):
-                self._import(tiers, half, found, is_dry_run=is_dry_run)
+            parts = (readings,) if is_alone else (readings[:middle], readings[middle:])
+            for part in parts:
+                self._import(tiers, part, found, is_dry_run=is_dry_run, is_again=is_alone)
         else:
             self._count(readings, outcomes, found)
 
@@ -123,6 +135,11 @@ class Chunk:
 
 def _unreadable(record_id: str | None, reason: str) -> Finding:
     return Finding(kind="unreadable", id=record_id, detail=reason)
+
+
+def is_duplicate(exc: BaseException) -> bool:
+    """Tell whether the database refused what another has committed first."""
+    return getattr(exc.__cause__, "sqlstate", None) == _UNIQUE_VIOLATION
 
 
 def _refusal(exc: BaseException) -> str:

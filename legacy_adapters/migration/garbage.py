@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gc
+import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# Threads share the collector: one that looks while another turns it on would leave it off.
+_turning: Final = threading.Lock()
 
 
 @contextmanager
@@ -17,10 +21,12 @@ def collector_at_rest() -> Iterator[None]:
     A batch makes some ten thousand objects without a cycle; to look through them, and through all
     others, again and again took a tenth of a backfill's time. Between batches it does its work.
     """
-    was_enabled = gc.isenabled()
-    gc.disable()
+    with _turning:
+        was_enabled = gc.isenabled()
+        gc.disable()
     try:
         yield
     finally:
         if was_enabled:
-            gc.enable()
+            with _turning:
+                gc.enable()

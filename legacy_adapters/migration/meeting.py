@@ -2,7 +2,8 @@
 
 Of the import record only this is asked: at which version of the session it was written.
 
-- The session is still there, and no other store had a part in it: the record replaces it.
+- The session is still there, and no other store had a part in it: the record replaces it, unless
+  it is paid and the record names another payment now.
 - The session is still there, and others had: it is only a copy of them, and is merged with the
   record as such.
 - The session has moved on: both changed. It stays, and what differs is a person's to decide.
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 Kind = Literal["imported", "unchanged", "merged", "conflicting"]
 
 ALL_FIELDS: Final = frozenset(COMPARED)
+_PAYMENT: Final = "transaction_id"
 _KEPT: Final = frozenset({"metadata"})
 """Where a session keeps what has no other place in it: no format names it, all of them fill it."""
 
@@ -79,6 +81,23 @@ class _Met:
     def has_moved_on(self) -> bool:
         """Whether it was changed here after this source's record had gone in."""
         return self.known is not None and self.known.version not in {self.here.version, MIXED}
+
+
+def _is_paid_otherwise(reading: Reading, met: _Met) -> bool:
+    """Tell whether the record names another payment than it did, or none any more.
+
+    The books hold the one that was imported; which of them is right, a person finds out.
+    """
+    return met.here.is_paid and reading.session.transaction_id != met.here.transaction_id
+
+
+def _loses_nothing(reading: Reading, met: _Met) -> bool:
+    """Tell whether a session that was changed here may be replaced by later states of the record.
+
+    Not one that is paid, or being paid, here; nor one that holds what the record has no place for.
+    """
+    is_money = met.row.holds > 0 or met.here.is_paid
+    return not is_money and not changed_fields(met.here, reading.session)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +143,8 @@ class Meeting:
 
     def _met(self, reading: Reading, met: _Met) -> Outcome:
         if met.is_as_imported and not met.elsewhere:
+            if _is_paid_otherwise(reading, met):
+                return self._contradicted(reading, met, (_PAYMENT,))
             return self._replace(reading, met)
         fields = differing(
             reading.session,
@@ -133,7 +154,8 @@ class Meeting:
             store=self.store,
         )
         if not fields:
-            self._remember(reading, met.here.version)
+            may_follow = met.is_a_copy or _loses_nothing(reading, met)
+            self._remember(reading, met.here.version if may_follow else MIXED)
             return Outcome(id=reading.id, kind="unchanged")
         if met.has_moved_on or (met.row.holds and not met.is_as_imported):
             return self._contradicted(reading, met, fields)

@@ -64,8 +64,9 @@ def started(
                 rests=rests,
                 databases=databases,
             )
-            found[name] = context.Process(target=_work, args=(task,), name=f"worker {number}")
-            found[name].start()
+            process = context.Process(target=_work, args=(task,), name=f"worker {number}")
+            process.start()
+            found[name] = process
         yield found
     finally:
         stop(found)

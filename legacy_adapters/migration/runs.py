@@ -40,11 +40,15 @@ def since_last(source: str) -> datetime | None:
     """Return from when on a catch-up must read; None: no run has finished, so everything.
 
     From the *beginning* of the last one that finished: what changed while it ran, behind its
-    cursor, it has not seen.
+    cursor, it has not seen. One that began to read later than where those before it ended leaves
+    a gap, and does not count.
     """
     finished = rows(BackfillRun).filter(source=source, state=BackfillRun.State.FINISHED)
-    last = finished.order_by("-created_at").first()
-    return None if last is None else (last.created_at - OVERLAP)
+    found: datetime | None = None
+    for since, created_at in finished.order_by("created_at").values_list("since", "created_at"):
+        if since is None or (found is not None and since <= found):
+            found = created_at - OVERLAP
+    return found
 
 
 def begin(
@@ -66,7 +70,9 @@ def begin(
     """
     now = get_clock().now()
     total = adapter.count(since=since)
-    parts = max(workers, min(_MOST_SLICES, total // _ROWS_A_SLICE))
+    # A catch-up goes through the whole store too, and its claims last no longer.
+    rows_passed = total if since is None else adapter.count()
+    parts = max(workers, min(_MOST_SLICES, rows_passed // _ROWS_A_SLICE))
     keys = adapter.boundaries(parts) if parts > 1 else ()
     try:
         with atomic():

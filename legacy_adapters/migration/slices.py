@@ -1,7 +1,9 @@
 """Slices of a run: claimed by one worker, and saved with the batch that moves their cursor.
 
 A claim spares workers from doing the same; what keeps them from it is the check under the row's
-lock, in the batch's own transaction, that claim and cursor are still what the worker knows.
+lock, in the batch's own transaction, that claim and cursor are still what the worker knows. One
+that was taken for dead while it read, and comes first all the same, has its claim back: where each
+read takes longer than a claim, nobody would ever save a batch otherwise.
 """
 
 from __future__ import annotations
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
 
 CLAIM_LIFETIME: Final = timedelta(seconds=60)
 """A worker that has saved nothing for so long is taken for dead; rests are far shorter."""
+
+
+def is_worked_on(run: BackfillRun, *, now: datetime) -> bool:
+    """Tell whether a worker has a slice of the run, and gave a sign of life lately."""
+    alive = rows(BackfillSlice).filter(run=run, updated_at__gte=now - CLAIM_LIFETIME)
+    return alive.exclude(claimed_by="").exists()
 
 
 def claim(run: BackfillRun, worker: str, *, most: int | None = None) -> BackfillSlice | None:
@@ -63,11 +71,16 @@ def save_batch(
         found = work()
         saved = kept(cursor) if cursor is not None else part.cursor
         counts = {name: F(name) + number for name, number in vars(found.tally).items() if number}
+        now = get_clock().now()
         rows(BackfillSlice).filter(pk=part.pk).update(
-            cursor=saved, is_finished=is_last, updated_at=get_clock().now(), **counts
+            cursor=saved,
+            is_finished=is_last,
+            claimed_by=part.claimed_by,
+            updated_at=now,
+            **counts,
         )
         _keep(part.run, found.findings)
-    part.cursor = saved
+    part.cursor, part.updated_at = saved, now
     return found
 
 
@@ -84,8 +97,16 @@ def release_all(run: BackfillRun, worker: str) -> None:
 def _is_still_ours(part: BackfillSlice) -> bool:
     locked = rows(BackfillSlice).select_related("run").select_for_update(of=("self",))
     now = locked.get(pk=part.pk)
-    is_ours = (now.claimed_by, now.cursor) == (part.claimed_by, part.cursor)
-    return is_ours and not now.is_finished and now.run.state == BackfillRun.State.RUNNING
+    is_ours = now.claimed_by == part.claimed_by or _was_taken_for_dead(part, now)
+    is_open = not now.is_finished and now.run.state == BackfillRun.State.RUNNING
+    return is_ours and now.cursor == part.cursor and is_open
+
+
+def _was_taken_for_dead(part: BackfillSlice, now: BackfillSlice) -> bool:
+    """Tell whether another has the slice because its worker saved nothing for long."""
+    if not now.claimed_by or now.updated_at is None or part.updated_at is None:
+        return False
+    return now.updated_at - part.updated_at > CLAIM_LIFETIME
 
 
 def _keep(run: BackfillRun, findings: Sequence[Finding]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from legacy_adapters.migration.place import rows
 from legacy_adapters.migration.reporting import KINDS, MOST_FINDINGS, Tally, tally_of
 from legacy_adapters.migration.runs import key_of
+from legacy_adapters.migration.slices import is_worked_on
 from legacy_adapters.models import BackfillRun
 from sessions_unified.progress import rate_of, time_left
 
@@ -22,7 +23,7 @@ SHOWN: Final = 20
 RUNS_SHOWN: Final = 5
 
 _TITLES: Final = {
-    "conflicting": "Conflicting (changed on both sides; the session here stays)",
+    "conflicting": "Conflicting (the session here stays; decide in the admin, under Conflicts)",
     "masked": "Card data (masked in the session; erase it from the legacy store)",
     "unreadable": "Unreadable (left in the legacy store)",
 }
@@ -80,6 +81,8 @@ def _state(run: BackfillRun, found: dict[str, Any]) -> str:
     read = f"{found['read']:,} of about {run.total:,} records"
     if run.finished_at is not None:
         return f"{run.state} {run.finished_at:%Y-%m-%d %H:%M} UTC, {read}"
+    if run.state == BackfillRun.State.RUNNING and not found["working"]:
+        return f"begun, and nobody is at it: {read}. --resume goes on"
     rate = found["rowsPerSecond"] if run.state == BackfillRun.State.RUNNING else None
     pace = "" if not rate else f", {rate_of(rate)}, {time_left(run.total - found['read'], rate)}"
     where = " in the background" if run.is_background else ""
@@ -111,6 +114,7 @@ def as_json(run: BackfillRun, *, now: datetime) -> dict[str, Any]:
         "source": run.source,
         "state": run.state,
         "background": run.is_background,
+        "working": is_worked_on(run, now=now),
         "since": run.since,
         "total": run.total,
         "read": tally.read,

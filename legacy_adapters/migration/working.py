@@ -94,7 +94,7 @@ class Worker:
             chunk = Chunk.of(self.adapter, read.records)
             outcome = self._save(self._part, chunk, read)
         if outcome is None:
-            logger.info("Slice %s is not %s's any more", self._part.pk, self.name)
+            logger.debug("Slice %s is not %s's any more", self._part.pk, self.name)
             self._leave()
             return
         number = len(read.records)

@@ -105,11 +105,19 @@ class _Run:
     def find_gone(self) -> None:
         """Find the sessions that came from the store and are no longer in it."""
         size = self._scope.batch_size
+        # As many as the old shop's cleanup takes: they wait together, not a moment each batch.
+        waiting = Waiting(seconds=self._recheck_seconds, size=size, sleep=self._sleep)
         for ids in suspects(self._imports, self._seen, batch_size=size):
-            gone = self._gone_now(ids)
-            if gone:
-                self._sleep(self._recheck_seconds)
-            for session_id in self._gone_now(gone):
+            began = time.monotonic()
+            for session_id in self._gone_now(ids):
+                waiting.add(session_id)
+            self._sleep(time.monotonic() - began)
+            self._confirm_gone(waiting)
+        self._confirm_gone(waiting, everything=True)
+
+    def _confirm_gone(self, waiting: Waiting, *, everything: bool = False) -> None:
+        while due := waiting.due(everything=everything):
+            for session_id in self._gone_now(due):
                 self.report.add(Finding(id=session_id, kind=Kind.GONE))
 
     def _gone_now(self, session_ids: Sequence[str]) -> list[str]:

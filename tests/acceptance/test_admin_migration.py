@@ -385,6 +385,11 @@ class TestPermissions:
 
         url = f"{CONFLICTS}{conflict.pk}/resolve/"
         assert strict.post(url, {"decision": "keep", "reason": "x"}).status_code == 403
+        chosen = {"action": "keep_ours", "_selected_action": conflict.pk, "confirmed": "yes"}
+        assert strict.post(CONFLICTS, {**chosen, "reason": "x"}).status_code == 403
+        run, blob = a_run(), a_blob("broken")
+        assert strict.post(f"{RUNS}{run.pk}/act/pause/").status_code == 403
+        assert strict.post(f"{BLOBS}{blob.pk}/delete/", {"post": "yes"}).status_code == 403
 
     @pytest.mark.parametrize(("name", "permission"), LISTS.items())
     def test_each_list_needs_its_own_permission(self, name: str, permission: str) -> None:
@@ -453,6 +458,35 @@ class TestOddities:
         listed = said(signed_in("view_keptblob", "view_pii").get(BLOBS))
         assert "JSON ends early" in listed
         assert "Canaryfirst" not in listed
+
+    @pytest.mark.usefixtures("conflict")
+    def test_whatever_stores_and_browsers_say_is_text(self) -> None:
+        bad = '"><script>alert(1)</script>'
+        some_oddities()
+        KeptBlob.objects.update(reason=bad)
+        RefusedToken.objects.update(source=bad)
+        BackfillRun.objects.update(problem=bad, actor=bad)
+        BackfillFinding.objects.update(record_id=bad, detail=bad)
+        note = {"rule": bad, "blocks": True, "unified": bad, "legacy": {bad: [bad]}}
+        fields = ["email", "status", bad]
+        SessionConflict.objects.update(
+            fields=fields,
+            evidence=[{"field": field, **note} for field in fields],
+            reason=bad,
+            resolved_by=bad,
+        )
+        SessionConflict.objects.exclude(session_id=ID).update(state="kept")
+        client = signed_in(*LISTS.values(), "view_pii", "resolve_conflicts", "change_backfillrun")
+        pages = [f"/admin/legacy_adapters/{name}/" for name in LISTS]
+        pages += [f"{CONFLICTS}?state=all"]
+        for url, model in ((CONFLICTS, SessionConflict), (RUNS, BackfillRun), (BLOBS, KeptBlob)):
+            pages += [f"{url}{pk}/change/" for pk in model.objects.values_list("pk", flat=True)]
+
+        answers = [client.get(url) for url in pages]
+
+        assert [each.status_code for each in answers] == [200] * len(pages)
+        assert not [each for each in answers if b"<script>alert" in each.content]
+        assert sum(b"&lt;script&gt;alert" in each.content for each in answers) >= 6
 
     def test_the_list_of_blobs_does_not_load_them(self) -> None:
         a_blob("broken")

@@ -9,11 +9,17 @@ from django.db import connection
 
 from funnel.checkout import process_checkout
 from funnel.exceptions import ChargeInFlightError
+from funnel.payments.gateway import Outcome, Receipt
+from funnel.payments.imported import record_imported
 from funnel.payments.models import ChargeAttempt
+from funnel.payments.settling import settle
+from funnel.payments.verdicts import Source
+from funnel.upsell import process_upsell
 from legacy_adapters.database import DatabaseAdapter
 from legacy_adapters.migration.backfill import Report, backfill
 from legacy_adapters.migration.records import MIXED
 from legacy_adapters.models import ImportRecord, SessionConflict
+from legacy_adapters.resolving import Decision, Shown, take_theirs
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import SessionEvent, UnifiedSession
 from tests.legacy import create_table, other_database, paid_row, put, row
@@ -120,6 +126,48 @@ class TestChangedInTheOldShopOnly:
         assert (ChargeAttempt.objects.get().state, session().holds) == ("needs_review", 1)
         with pytest.raises(ChargeInFlightError):
             process_checkout(manager, ID, key="pay", payment_token="tok_approve")
+
+    def test_a_payment_there_settles_what_a_person_took_for_unpaid(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
+    ) -> None:
+        put(adapter.table, row(status="processing", current_step="processing"))
+        backfill(adapter)
+        not_executed = Receipt(outcome=Outcome.DECLINED, reason="not executed")
+        settle(manager, ChargeAttempt.objects.get().pk, not_executed, Source(decided_by="bea"))
+        assert (session().holds, session().current_step) == (0, "checkout")
+        put(adapter.table, paid_row())
+        assert counts(backfill(adapter)) == {"conflicting": 1}
+
+        take_theirs(
+            manager,
+            SessionConflict.objects.get().pk,
+            Shown(version=session().version, digest=SessionConflict.objects.get().digest),
+            {"status", "current_step", "transaction_id", "vault_id"},
+            Decision(by="bea", reason="It was paid after all."),
+        )
+
+        attempt = ChargeAttempt.objects.get()
+        assert (attempt.state, attempt.transaction_id) == ("succeeded", "3029929089")
+        assert session().holds == 0
+        reply = process_upsell(
+            manager, ID, key="extra", offer_id="upsell-1-serum", decision="accept"
+        )
+        assert reply.status == 200
+
+    def test_nor_where_another_charge_has_paid_since(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
+    ) -> None:
+        put(adapter.table, row(status="processing", current_step="processing"))
+        backfill(adapter)
+        not_executed = Receipt(outcome=Outcome.DECLINED, reason="not executed")
+        settle(manager, ChargeAttempt.objects.get().pk, not_executed, Source(decided_by="bea"))
+        process_checkout(manager, ID, key="pay", payment_token="tok_approve")
+        there = manager.get_session(ID, fresh=True)
+
+        record_imported([there])
+
+        states = ChargeAttempt.objects.order_by("pk").values_list("gateway", "state")
+        assert list(states) == [("imported", "declined"), ("sandbox", "succeeded")]
 
     def test_the_card_that_it_stored_meanwhile_pays_for_extras_here(
         self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
@@ -370,6 +418,50 @@ class TestMadeHere:
         assert merged.metadata["note"] == "here"
         assert merged.customer == {"firstName": "Ana", "phone": "1"}
 
+    @pytest.mark.parametrize("was_imported", [False, True])
+    def test_nor_is_it_after_the_record_has_said_the_same(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager, *, was_imported: bool
+    ) -> None:
+        if was_imported:
+            put(adapter.table, row())
+            backfill(adapter)
+        else:
+            create(manager)
+        process_checkout(manager, ID, key="pay", payment_token="tok_approve")
+        here = manager.get_session(ID, fresh=True)
+        vault_id, transaction_id = here.vault_id, here.transaction_id
+        put(adapter.table, paid_row(vault_id=vault_id, transaction_id=transaction_id))
+        assert counts(backfill(adapter)) == {"unchanged": 1}
+        put(adapter.table, row())
+
+        assert counts(backfill(adapter)) == {"unchanged": 1}
+
+        assert manager.get_session(ID, fresh=True) == here
+        assert session().transaction_id == transaction_id
+
+    def test_what_the_record_has_no_place_for_outlives_that_it_says_the_same(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
+    ) -> None:
+        create(manager, metadata={"note": "here"})
+        put(adapter.table, row())
+        backfill(adapter)
+        put(adapter.table, row(customer_info={"firstName": "Ana", "phone": "1"}))
+
+        assert counts(backfill(adapter)) == {"merged": 1}
+        assert session().metadata == {"note": "here"}
+
+    def test_an_open_charge_outlives_that_the_record_says_the_same(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
+    ) -> None:
+        create(manager)
+        UnifiedSession.objects.update(holds=1)
+        put(adapter.table, row())
+        backfill(adapter)
+        put(adapter.table, row(status="failed"))
+
+        assert counts(backfill(adapter)) == {"conflicting": 1}
+        assert session().status == "pending"
+
     def test_while_a_charge_is_open_nothing_is_written(
         self, adapter: DatabaseAdapter, manager: UnifiedSessionManager
     ) -> None:
@@ -435,6 +527,23 @@ class TestMadeHere:
             ("imported", "succeeded", "3029929089"),
             ("sandbox", "voided", "7"),
         ]
+
+    @pytest.mark.parametrize("state", ["refunded", "voided"])
+    def test_an_extra_that_was_given_back_here_is_not_recorded_as_paid_again(
+        self, adapter: DatabaseAdapter, manager: UnifiedSessionManager, state: str
+    ) -> None:
+        extra = "upsell-1-serum"
+        create(manager)
+        process_checkout(manager, ID, key="pay", payment_token="tok_approve")
+        process_upsell(manager, ID, key="extra", offer_id=extra, decision="accept")
+        ChargeAttempt.objects.filter(purpose=f"upsell:{extra}").update(state=state)
+        here = manager.get_session(ID, fresh=True)
+        there = {"vault_id": here.vault_id, "transaction_id": here.transaction_id}
+        put(adapter.table, paid_row(**there, customer_info={"firstName": "Ana", "phone": "1"}))
+
+        assert counts(backfill(adapter)) == {"merged": 1}
+        states = ChargeAttempt.objects.values_list("purpose", "state").order_by("purpose")
+        assert list(states) == [("checkout", "succeeded"), (f"upsell:{extra}", state)]
 
 
 class TestOfTwoSources:

@@ -56,6 +56,7 @@ class RowContract(LegacyAdapterContract):
         return {**record, "updated_at": at.isoformat()}
 
 
+@pytest.mark.django_db  # the clock is the database's
 class TestInMemoryAdapter(RowContract):
     @pytest.fixture
     def adapter(self) -> LegacyAdapter:

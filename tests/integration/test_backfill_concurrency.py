@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -23,7 +23,7 @@ from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import SessionEvent, UnifiedSession
 from sessions_unified.upkeep.load import HOLD, LOCKS
 from tests.backfills import worker_of
-from tests.legacy import create_table, put, row
+from tests.legacy import create_table, paid_row, put, row
 from tests.managing import elsewhere
 
 if TYPE_CHECKING:
@@ -104,6 +104,33 @@ def test_a_row_that_another_backfill_was_quicker_with_is_unchanged(
         slower = running.result(timeout=10)
 
     assert (quicker.imported, slower.unchanged, slower.read) == (1, 1, 1)
+
+
+def test_one_transaction_in_two_batches_at_once_is_kept_by_one_and_both_are_paid(
+    adapter: DatabaseAdapter,
+) -> None:
+    create_table(adapter.table)
+    put(adapter.table, paid_row())
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            backfill(adapter)
+            put_elsewhere = pool.submit(put_in_thread, adapter, paid_row(id="ws_mwo5wwds_1"))
+            put_elsewhere.result(timeout=10)
+            running = pool.submit(backfill_in_thread, adapter, 1)
+            wait_until_blocked("the second batch did not wait for the first")
+        report = running.result(timeout=10)
+
+    assert (report.imported, report.unchanged, report.unreadable) == (1, 1, [])
+    attempts = ChargeAttempt.objects.order_by("pk").values_list("state", "transaction_id")
+    assert list(attempts) == [("succeeded", "3029929089"), ("succeeded", None)]
+
+
+def put_in_thread(adapter: DatabaseAdapter, record: dict[str, Any]) -> None:
+    try:
+        put(adapter.table, record)
+    finally:
+        connections.close_all()
 
 
 def test_a_shopper_who_writes_meanwhile_is_not_overwritten(adapter: DatabaseAdapter) -> None:

@@ -135,6 +135,39 @@ class TestTwoWorkers:
         end(run, adapter)
         assert_adds_up(run)
 
+    def test_one_that_reads_for_longer_than_a_claim_gets_on(self, adapter: DatabaseAdapter) -> None:
+        run = begun(adapter)
+        slow, quick = worker_of(run, adapter, "slow"), worker_of(run, adapter, "quick")
+        assert slow._claim()
+        assert slow._part is not None
+        old = datetime.now(UTC) - slices.CLAIM_LIFETIME - timedelta(seconds=5)
+        slow._part.updated_at = old
+        run.slices.update(updated_at=old)
+        assert quick._claim()
+
+        slow._batch(7)
+        quick._batch(7)
+
+        assert (tally_of(run).read, run.slices.get().claimed_by) == (7, "slow")
+        assert quick._part is None
+        slow._batch(7)
+        assert tally_of(run).read == 14
+        assert_adds_up(run)
+
+    def test_one_whose_run_was_gone_on_with_by_others_has_no_claim_any_more(
+        self, adapter: DatabaseAdapter
+    ) -> None:
+        run = begun(adapter)
+        before = worker_of(run, adapter, "before")
+        assert before._claim()
+        runs.go_on(run)
+        assert slices.claim(run, "after") is not None
+
+        before._batch(7)
+
+        assert tally_of(run).read == 0
+        assert before._part is None
+
     def test_one_whose_cursor_is_old_does_nothing_though_the_claim_is_its(
         self, adapter: DatabaseAdapter
     ) -> None:
@@ -324,6 +357,34 @@ class TestSince:
 
         assert runs.since_last("database") == first.created_at - timedelta(minutes=10)
         assert runs.since_last("another") is None
+
+    def test_one_that_left_a_gap_before_it_does_not_count(self, adapter: DatabaseAdapter) -> None:
+        def finished(since: datetime | None) -> datetime:
+            run = begun(adapter, since=since)
+            end(run, adapter)
+            return run.created_at
+
+        began = finished(None)
+        finished(began)
+        assert runs.since_last("database") == began - runs.OVERLAP
+        finished(datetime.now(UTC))
+        assert runs.since_last("database") == began - runs.OVERLAP
+
+        caught_up = finished(runs.since_last("database"))
+
+        assert runs.since_last("database") == caught_up - runs.OVERLAP
+
+    def test_a_catch_up_is_cut_by_what_it_goes_through(self, db: None) -> None:
+        class Large(InMemoryAdapter):
+            def count(self, *, since: datetime | None = None) -> int:
+                return 1_000_000 if since is None else 3
+
+            def boundaries(self, parts: int) -> tuple[str, ...]:
+                return tuple(f"{part:03}" for part in range(parts - 1))
+
+        run = runs.begin(Large(source="large"), batch_size=500, since=datetime.now(UTC))
+
+        assert (run.total, run.slices.count()) == (3, 64)
 
 
 class TestReport:

@@ -145,7 +145,7 @@ class TestBackfillSessions:
             "  0 merged",
             "  1 conflicting",
             "  1 unreadable",
-            "Conflicting (changed on both sides; the session here stays):",
+            "Conflicting (the session here stays; decide in the admin, under Conflicts):",
             "  ws_1_a: email",
             "Unreadable (left in the legacy store):",
             "  ws_1_b: email has no @",
@@ -206,7 +206,7 @@ class TestBackfillSessions:
         [
             (KeyboardInterrupt(), "Stopped."),
             (SourceUnavailableError("The store is gone."), "The store is gone."),
-            (OperationalError("server closed the connection"), "server closed the connection"),
+            (OperationalError("server closed the connection"), "server closed the connection."),
         ],
     )
     def test_cut_short_it_says_that_running_it_again_goes_on(
@@ -491,6 +491,22 @@ class TestInTheBackground:
         assert run_backfills() == 0
         found = BackfillRun.objects.get()
         assert (found.state, found.problem) == ("finished", "")
+
+    @pytest.mark.parametrize("entry", [{}, {"ADAPTER": "legacy_adapters.testing.Gone"}])
+    def test_a_store_whose_settings_are_wrong_keeps_no_other_waiting(
+        self, settings: SettingsWrapper, entry: dict[str, Any]
+    ) -> None:
+        right = settings.LEGACY_ADAPTERS
+        memory = {"ADAPTER": "legacy_adapters.testing.InMemoryAdapter"}
+        settings.LEGACY_ADAPTERS = {**right, "old": memory}
+        run("backfill_sessions", "--source=old", "--background")
+        backfill("--background")
+        settings.LEGACY_ADAPTERS = {**right, "old": entry or {**memory, "NO": "such option"}}
+
+        assert run_backfills() == 5
+
+        problem = BackfillRun.objects.get(source="old").problem
+        assert problem.startswith("LEGACY_ADAPTERS['old']")
 
     def test_enough_workers_are_enough(self) -> None:
         backfill("--background", "--workers=3")

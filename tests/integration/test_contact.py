@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.signals import request_finished
+from django.db import transaction
 from django.test import RequestFactory
 
 from funnel.checkout import process_checkout
@@ -352,8 +353,50 @@ def test_it_waits_for_who_writes_the_session_and_reads_what_they_wrote(
     assert [session.vault_id for session in found if session] == ["200000001"]
 
 
-def is_waiting(adapter: DatabaseAdapter) -> bool:
+def test_a_change_that_a_backfill_has_not_read_is_still_to_come(shared: DatabaseAdapter) -> None:
+    put(shared.table, row())
+    found: list[SessionSnapshot | None] = []
+
+    def change_and_meet() -> None:
+        put(shared.table, row(email="later@example.org"))
+        found.append(met())
+
+    with transaction.atomic():
+        backfill(shared)
+        meeting = threading.Thread(target=in_threads, args=[change_and_meet])
+        meeting.start()
+        wait_for(lambda: is_waiting(shared, "transactionid"))
+    meeting.join(10)
+
+    assert [session.email for session in found if session] == ["ana@example.org"]
+    assert backfill(shared).imported == 1
+    assert UnifiedSession.objects.get().email == "later@example.org"
+
+
+def test_a_transaction_that_a_backfill_brings_meanwhile_keeps_no_shopper_out(
+    shared: DatabaseAdapter,
+) -> None:
+    put(shared.table, paid_row(id="ws_mwo5wwds_1"))
+    found: list[SessionSnapshot | None] = []
+
+    def arrive() -> None:
+        put(shared.table, paid_row())
+        found.append(met())
+
+    with transaction.atomic():
+        backfill(shared)
+        arriving = threading.Thread(target=in_threads, args=[arrive])
+        arriving.start()
+        wait_for(lambda: is_waiting(shared, "transactionid"))
+    arriving.join(10)
+
+    assert [session.is_paid for session in found if session] == [True]
+    paid = ChargeAttempt.objects.filter(state="succeeded", purpose="checkout")
+    assert set(paid.values_list("session_id", flat=True)) == {ID, "ws_mwo5wwds_1"}
+
+
+def is_waiting(adapter: DatabaseAdapter, kind: str = "advisory") -> bool:
     ((number,),) = adapter.table.fetch(
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        "SELECT count(*) FROM pg_locks WHERE locktype = %s AND NOT granted", [kind]
     )
     return number > 0

@@ -468,6 +468,31 @@ def test_an_id_that_no_column_holds_is_none(adapter: DatabaseAdapter, odd: str) 
     assert adapter.delete(odd) is False
 
 
+@pytest.mark.parametrize("odd", [None, "a\x00b", "\ud800"])
+def test_a_record_under_an_id_that_no_column_holds_is_refused(
+    adapter: DatabaseAdapter, odd: str | None
+) -> None:
+    put(adapter.table, row(), row(id=""))
+
+    with pytest.raises(UnwritableRecordError, match="id"):
+        adapter.save(LegacyRecord.of(odd, {**row(), "status": "failed"}))
+
+    assert value_of("SELECT count(*) FROM funnel_sessions WHERE status = 'failed'") == 0
+
+
+def test_a_failed_save_leaves_the_callers_transaction_usable(adapter: DatabaseAdapter) -> None:
+    put(adapter.table, row())
+    limit = value_of("SHOW statement_timeout")
+
+    with transaction.atomic():
+        with pytest.raises(UnwritableRecordError):
+            adapter.save(LegacyRecord.of(ID, {"amount": "much"}))
+        run("UPDATE funnel_sessions SET note = '1'")
+
+    assert peeked(adapter).data["note"] == 1
+    assert value_of("SHOW statement_timeout") == limit
+
+
 lossless = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -511,3 +536,30 @@ def test_a_customer_is_changed_without_the_rest(adapter: DatabaseAdapter) -> Non
     assert record.data["customer_info"] == {"firstName": "Zoë", "tags": [1, {"a": None}]}
     rest = {name for name in record.data if record.data[name] != before.data.get(name)}
     assert rest == {"customer_info"}
+
+
+def test_answers_are_changed_without_what_the_row_said_otherwise(adapter: DatabaseAdapter) -> None:
+    run("ALTER TABLE funnel_sessions ALTER upsells_accepted TYPE jsonb USING to_jsonb(NULL::text)")
+    serum, odd = {"productCode": "upsell-1-serum", "amount": 5}, {"note": "x"}
+    put(adapter.table, row(upsells_accepted=[None, serum, odd, "upsell-1-pot"]))
+    before = peeked(adapter)
+    session = adapter.to_unified(before)
+    taken = ("upsell-1-pot", "upsell-1-serum", "upsell-2-lamp")
+
+    adapter.save(
+        adapter.from_unified(
+            msgspec.structs.replace(
+                session, upsells=msgspec.structs.replace(session.upsells, accepted=taken)
+            ),
+            before=before,
+        )
+    )
+
+    assert peeked(adapter).data["upsells_accepted"] == [
+        *("upsell-1-pot", "upsell-2-lamp"),
+        *(None, serum, odd),
+    ]
+    assert set(session_of(adapter).upsells.accepted) == set(taken)
+    assert adapter.from_unified(session).data["upsells_accepted"] == [
+        *("upsell-1-pot", None, serum, odd)
+    ]

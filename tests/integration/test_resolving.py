@@ -382,6 +382,10 @@ def test_of_two_who_decide_at_once_one_wins() -> None:
         cursor.execute("DROP TABLE funnel_sessions")
 
 
+def _lines(ids: list[str]) -> list[dict[str, Any]]:
+    return [{"id": each, "quantity": 1} for each in ids]
+
+
 class TestRules:
     OURS = snapshot(amount="10.00", email="a@example.org")
     THEIRS = snapshot(amount="12.00", email="b@example.org")
@@ -419,6 +423,33 @@ class TestRules:
         theirs = snapshot(transaction_id="1", status="completed", current_step="success")
 
         assert not obstacle("status", ours, theirs, is_held=False)
+
+    def test_prices_of_another_currency(self) -> None:
+        theirs = snapshot(currency="EUR")
+
+        assert "currency" in obstacle("products", snapshot(), theirs, is_held=False)
+
+    @pytest.mark.parametrize(
+        ("ours", "fields", "is_refused"),
+        [
+            ({"products": ["SOIL"], "amount": "12.50"}, ["products"], True),
+            ({"products": ["SOIL"], "amount": "89.00"}, ["products"], False),
+            ({"products": ["SOIL"]}, ["products"], False),
+            ({"products": ["SOIL"]}, ["amount"], True),
+            ({"products": ["SOIL"]}, ["amount", "products"], False),
+            ({"products": ["LAMP"]}, ["amount"], False),
+            ({}, ["amount"], False),
+        ],
+    )
+    def test_no_amount_stands_under_products_of_the_other_side(
+        self, ours: dict[str, Any], fields: list[str], is_refused: bool
+    ) -> None:
+        here = snapshot(**ours | {"products": _lines(ours.get("products", []))})
+        theirs = snapshot(products=_lines(["LAMP"]), amount="89.00")
+
+        found = whole_obstacle(here, theirs, fields)
+
+        assert ("belongs to its own products" in found) == is_refused
 
     @pytest.mark.parametrize(
         ("fields", "problem"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connection
+from django.db import OperationalError, ProgrammingError, connection
 from django.utils import timezone
 
 from legacy_adapters.conf import get_adapter
@@ -194,6 +195,25 @@ class TestDisagreement:
         assert lines[:2] == ["Compared 1 records of database:", "  1 say the same"]
         assert lines[-3:] == ["Gone there:", f"  {FIRST}", f"  {PAID}"]
         assert ended.returncode == 1
+
+    def test_a_cleanups_worth_of_them_waits_together(self) -> None:
+        remove(FIRST, SECOND, PAID)
+        slept: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            time.sleep(seconds)
+
+        report = verify(
+            get_tiers(),
+            get_adapter("database"),
+            Scope(batch_size=1),
+            recheck_seconds=0.3,
+            sleep=sleep,
+        )
+
+        assert report.counts == {Kind.GONE: 3}
+        assert sum(slept) < 0.6
 
     def test_its_neighbours_in_the_sums_are_not_taken_for_gone(
         self, monkeypatch: pytest.MonkeyPatch
@@ -398,6 +418,7 @@ class TestRefusals:
         [
             (SourceUnavailableError("The table cannot be read."), "The table cannot be read."),
             (OperationalError("gone away"), "gone away"),
+            (ProgrammingError("no such table"), "no such table"),
             (KeyboardInterrupt(), "Stopped before the end."),
         ],
     )

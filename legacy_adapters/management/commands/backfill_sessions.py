@@ -11,7 +11,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import InterfaceError, OperationalError
 from kombu.exceptions import OperationalError as BrokerError
 
-from legacy_adapters.conf import get_adapter
+from legacy_adapters.conf import get_adapter, get_source
 from legacy_adapters.exceptions import LegacyAdaptersError, OpenRunError
 from legacy_adapters.management.backfill_options import (
     BATCH_SIZE,
@@ -46,6 +46,7 @@ STOPS = (
     KeyboardInterrupt,
 )
 _KEPT: Final = "What was imported so far stays"
+_DECIDE: Final = "Decide the conflicting ones in the admin, under Conflicts."
 _HELD: Final = "Paced work is on hold: `cleanup_sessions --hold` is running somewhere."
 
 
@@ -67,6 +68,10 @@ class Command(BaseCommand):
         """Do what is asked for."""
         refuse_contradictions(options)
         source = options["source"]
+        try:
+            get_source(source)
+        except (LegacyAdaptersError, ImproperlyConfigured) as exc:
+            raise CommandError(str(exc)) from exc
         if options["status"]:
             self.tell_status(source, as_json=options["json"])
             return
@@ -86,7 +91,7 @@ class Command(BaseCommand):
             reason = str(exc).strip() or "Stopped."
             if isinstance(exc, OpenRunError):
                 raise CommandError(reason) from exc
-            raise CommandError(f"{reason} {kept}; {again}") from exc
+            raise CommandError(f"{reason.rstrip('.')}. {kept}; {again}") from exc
 
     def adapter(self, source: str) -> LegacyAdapter:
         """Return the store's adapter, ready to be read."""
@@ -101,7 +106,9 @@ class Command(BaseCommand):
             )
         problem = adapter.health().problem
         if problem is not None:
-            raise CommandError(problem)
+            raise CommandError(
+                f"{problem.rstrip('.')}. Nothing was written: put it right, and run it again."
+            )
         return adapter
 
     def try_out(
@@ -267,6 +274,8 @@ class Command(BaseCommand):
             self.stdout.write(self.style.WARNING(title))
             for line in lines:
                 self.stdout.write(line)
+        if report.tally.conflicting and not is_dry_run:
+            self.warn(_DECIDE)
 
     def warn(self, text: str) -> None:
         """Tell it beside the report."""

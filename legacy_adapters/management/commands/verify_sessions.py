@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import InterfaceError, OperationalError
+from django.db import Error as DatabaseError
 from django.utils.dateparse import parse_date, parse_datetime
 
 from legacy_adapters.conf import get_adapter
@@ -33,8 +33,7 @@ STOPS: Final = (
     LegacyAdaptersError,
     DatabaseUnavailableError,
     SealedValueError,
-    OperationalError,
-    InterfaceError,
+    DatabaseError,
     KeyboardInterrupt,
 )
 CANNOT_COMPARE: Final = 2
@@ -105,7 +104,8 @@ class Command(BaseCommand):
             report = self.compare(_readable(source), scope, **options)
         except STOPS as exc:
             reason = str(exc).strip() or "Stopped before the end."
-            text = f"{reason} So it is not known whether both sides agree; nothing was changed."
+            unknown = "So it is not known whether both sides agree; nothing was changed."
+            text = f"{reason.rstrip('.')}. {unknown}"
             raise CommandError(text, returncode=CANNOT_COMPARE) from exc
         if options["json"]:
             said = {"source": source, **scope.as_json(), **report.as_json()}

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from legacy_adapters import reading as readers
 from legacy_adapters.database.mapping import COLUMNS, to_session
 from legacy_adapters.exceptions import UnreadableRecordError
 from sessions_unified.flow import get_flow
@@ -332,7 +333,7 @@ class TestMoney:
         assert session.amount is None
         assert session.metadata["legacy"]["database"]["amount"] == amount
 
-    @pytest.mark.parametrize("empty", [None, "", "  "])
+    @pytest.mark.parametrize("empty", [None, "", "  ", False, True])
     def test_empty_ids_are_none(self, empty: Any) -> None:
         session = mapped(row(vault_id=empty, transaction_id=empty, payment_token=empty))
 
@@ -416,12 +417,23 @@ class TestUpsells:
         assert session.upsells.declined == ()
 
     def test_what_is_no_offer_is_kept(self) -> None:
-        session = mapped(row(upsells_accepted=["upsell-1-serum", 3, None, {"id": "x"}, " "]))
+        session = mapped(row(upsells_accepted=["upsell-1-serum", 3, None, {"name": "x"}, " "]))
 
         assert session.upsells.accepted == ("upsell-1-serum",)
         assert session.metadata == {
-            "legacy": {"database": {"upsells_accepted": (3, None, {"id": "x"}, " ")}}
+            "legacy": {"database": {"upsells_accepted": (3, None, {"name": "x"}, " ")}}
         }
+
+    @pytest.mark.parametrize("name", ["id", "productCode"])
+    def test_an_offer_that_was_taken_counts_however_it_was_written(self, name: str) -> None:
+        serum = {name: "upsell-1-serum", "amount": 5}
+
+        session = mapped(row(upsells_accepted=["upsell-1-pot", serum], upsells_declined=[serum]))
+
+        assert session.upsells.accepted == ("upsell-1-pot", "upsell-1-serum")
+        assert session.upsells.declined == ("upsell-1-serum",)
+        kept = session.metadata["legacy"]["database"]
+        assert kept == {"upsells_accepted": (serum,), "upsells_declined": (serum,)}
 
     def test_what_is_no_list_is_kept(self) -> None:
         session = mapped(row(upsells_declined={"upsell-1-serum": True}))
@@ -440,6 +452,14 @@ class TestUnknownColumns:
                 "database": {"columns": {"utm_source": "newsletter", "score": Decimal("1.5")}}
             }
         }
+
+    @pytest.mark.parametrize("name", ["company", "companyName", "COMPANY", "panel", "japan"])
+    def test_an_innocent_name_is_no_secret(self, name: str) -> None:
+        assert mapped(row(**{name: "x"})).metadata["legacy"]["database"]["columns"] == {name: "x"}
+
+    @pytest.mark.parametrize("name", ["pan", "PAN", "pan_hash", "PAN_HASH", "fullPan", "panHash"])
+    def test_a_cards_number_by_its_short_name_is_one(self, name: str) -> None:
+        assert mapped(row(**{name: "x"})).metadata == {}
 
     @pytest.mark.parametrize("name", ["customer_vault_id", "cardNumber", "cvv", "auth_token"])
     def test_what_may_open_a_card_never_reaches_what_shoppers_see(self, name: str) -> None:
@@ -545,8 +565,26 @@ def test_a_gateways_references_are_not_touched_whatever_they_look_like() -> None
     assert (session.vault_id, session.transaction_id) == (NUMBER, NUMBER)
 
 
+@pytest.mark.parametrize("name", ["status", "created_at"])
+@pytest.mark.parametrize("value", ["ana@example.org", "Ana Lopez", ["ana@example.org"]])
+def test_why_a_record_is_unreadable_quotes_no_person(name: str, value: Any) -> None:
+    said = reason(row(**{name: value})).lower()
+
+    assert said.startswith(name)
+    assert not [each for each in ("ana", "lopez", "example") if each in said]
+
+
 def test_r41_why_a_record_is_unreadable_quotes_no_card_number() -> None:
     with pytest.raises(UnreadableRecordError) as raised:
         mapped(row(status=NUMBER))
     assert NUMBER not in str(raised.value)
     assert NUMBER not in reason(row(expires_at=NUMBER))
+
+
+def test_long_names_are_looked_at_and_not_remembered() -> None:
+    before = readers._is_secret.cache_info().currsize
+
+    assert not readers.is_secret("x" * 10_000)
+    assert readers.is_secret(f"{'x' * 10_000}vault")
+
+    assert readers._is_secret.cache_info().currsize == before

@@ -238,6 +238,42 @@ def test_masking_keeps_the_shape_and_what_may_be_kept() -> None:
     }
 
 
+def test_masking_looks_for_card_data_once_however_deep_it_is(monkeypatch: Any) -> None:
+    looked: list[int] = []
+
+    def counted(value: Any, path: str = "") -> str | None:
+        looked.append(1)
+        return find_card_data(value, path)
+
+    monkeypatch.setattr(card_data, "find_card_data", counted)
+    value: Any = VISA
+    for _ in range(60):
+        value = {"a": value, "b": [1]}
+
+    assert VISA not in repr(mask_card_data(value))
+    assert len(looked) == 1
+
+
+def test_long_names_are_looked_at_and_not_remembered() -> None:
+    caches = (card_data._are_plain_names, card_data._is_plain)
+    find_card_data({"a": 1})
+    before = [cache.cache_info().currsize for cache in caches]
+
+    for number in range(3):
+        name = f"{number}{'x' * 10_000}"
+        assert find_card_data({name: 1, "a": 1}) is None
+        assert find_card_data({f"{name}cvv": 1}) is not None
+
+    assert [cache.cache_info().currsize for cache in caches] == before
+
+
+@pytest.mark.parametrize("text", ["1E+999999999", "-1E+999999999", "1E-999999999"])
+def test_numbers_beyond_every_range_are_no_cards(text: str) -> None:
+    assert not is_number(Decimal(text))
+    assert find_card_data({"a": [Decimal(text)]}) is None
+    assert find_card_data({"a": Decimal(text), "b": VISA}) == "b"
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.sampled_from([VISA, 4111111111111111, "x", 5]),
@@ -292,3 +328,11 @@ def test_a_megabyte_of_hostile_text_is_done_in_seconds(part: str) -> None:
 
     # Backtracking, or comparing each digit with each, would take hours.
     assert time.thread_time() - began < 30
+
+
+@pytest.mark.parametrize("digits", ["⁰¹²³⁴⁵⁶⁷⁸⁹", "٠١٢٣٤٥٦٧٨٩"])
+@pytest.mark.parametrize("wrap", [lambda it: it, lambda it: [it], lambda it: {"note": [it]}])
+def test_a_number_is_found_in_any_digits_at_any_depth(digits: str, wrap: Any) -> None:
+    number = "4111111111111111".translate(dict(zip(map(ord, "0123456789"), digits, strict=True)))
+
+    assert find_card_data(wrap(number)) is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +13,9 @@ from legacy_adapters.merging.rules import RULES
 from legacy_adapters.stores import Store
 from sessions_unified.snapshot import SessionSnapshot
 from tests.sessions import BORN, snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SECRETS = ("ana", "Ulm", "618896069", "3094896636", "tok_secret_1")
 FULL = {
@@ -50,6 +53,29 @@ def test_no_secret_of_any_field_is_in_it() -> None:
 
     assert not [secret for secret in SECRETS if secret in text]
     assert [each["field"] for each in found] == list(SessionSnapshot.__struct_fields__)
+
+
+@pytest.mark.parametrize("mine", ["ana@example.org", "4111 1111 1111 1111"])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda mine: {"customer": {mine: "x"}},
+        lambda mine: {"metadata": {mine: "x"}},
+        lambda mine: {"upsells": {"accepted": [mine], "declined": [f"to {mine}"]}},
+        lambda mine: {"products": [{"id": mine, "quantity": 1}]},
+        lambda mine: {"current_step": mine},
+    ],
+)
+def test_no_address_and_no_card_stands_in_for_a_name(
+    shape: Callable[[str], dict[str, Any]], mine: str
+) -> None:
+    (field,) = theirs = shape(mine)
+
+    found = of_fields(
+        [field], unified=snapshot(), legacy=snapshot(**theirs), store=Store.LOCAL_STORAGE
+    )
+
+    assert mine[:8] not in json.dumps(found)
 
 
 def test_it_says_which_rule_and_that_nothing_decided() -> None:

@@ -246,6 +246,24 @@ def test_declined_wins_over_an_accepted_one_without_proof() -> None:
     assert met(result) == [("upsells", False)]
 
 
+def test_an_older_copy_refuses_nothing_that_the_database_has_as_accepted_by_now() -> None:
+    now, before = {"accepted": [SERUM]}, {"declined": [SERUM, "upsell-2-pot"]}
+
+    result = merge([one(DATABASE, upsells=now), one(COPY, upsells=before)])
+
+    assert result.session.upsells.accepted == (SERUM,)
+    assert result.session.upsells.declined == ("upsell-2-pot",)
+    assert not result.conflicts
+
+
+def test_what_the_database_has_as_declined_by_now_is_declined() -> None:
+    now, before = {"declined": [SERUM]}, {"accepted": [SERUM]}
+
+    found = merged(one(DATABASE, upsells=now), one(COPY, upsells=before)).upsells
+
+    assert (found.accepted, found.declined) == ((), (SERUM,))
+
+
 def test_a_transaction_proves_that_an_offer_was_taken() -> None:
     details = {SERUM: {"transactionId": "7"}}
     taken = one(COPY, upsells={"accepted": [SERUM], "details": details})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 
 import pytest
 
@@ -30,5 +31,29 @@ def test_where_it_rests_already_it_goes_on_resting() -> None:
             pass
 
         assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_two_threads_never_leave_it_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = collector_at_rest(), collector_at_rest()
+    first.__enter__()
+    ending = threading.Thread(target=first.__exit__, args=(None, None, None))
+    is_enabled = gc.isenabled
+
+    def look() -> bool:
+        found = is_enabled()
+        ending.start()
+        ending.join(0.1)  # it ends now, if nothing keeps it waiting
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(gc, "isenabled", look)
+        second.__enter__()
+    ending.join(10)
+    second.__exit__(None, None, None)
+
+    try:
+        assert gc.isenabled()
     finally:
         gc.enable()
