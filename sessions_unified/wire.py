@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
     from sessions_unified.snapshot import Product, SessionSnapshot
 
+# What opens a card, as old shops name it inside of other objects too: it is for the server alone.
+SECRET_KEYS: Final = frozenset({"vaultid", "vault_id", "paymenttoken", "payment_token"})
+
 # The one key of metadata that is the shop's own: what an import kept of a legacy record.
 INTERNAL_METADATA: Final = "legacy"
 
@@ -26,7 +29,7 @@ def to_wire(session: SessionSnapshot, *, shows_internal: bool = False) -> dict[s
         "email": session.email,
         "status": session.status,
         "currentStep": session.current_step,
-        "customer": session.customer,
+        "customer": without_secrets(session.customer),
         "products": [_product(product) for product in session.products],
         "amount": session.amount,
         "currency": session.currency,
@@ -42,6 +45,17 @@ def to_wire(session: SessionSnapshot, *, shows_internal: bool = False) -> dict[s
         "updatedAt": session.updated_at,
         "expiresAt": session.expires_at,
     }
+
+
+def without_secrets(value: Any) -> Any:
+    """Return JSON without the keys that open a card (`SECRET_KEYS`), at any depth."""
+    if isinstance(value, dict):
+        return {
+            name: without_secrets(item)
+            for name, item in value.items()
+            if name.lower() not in SECRET_KEYS
+        }
+    return [without_secrets(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _product(product: Product) -> dict[str, Any]:

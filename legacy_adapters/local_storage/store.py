@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from legacy_adapters.base import LegacyRecord
-from legacy_adapters.values import storable_text
+from legacy_adapters.values import storable
+from sessions_unified.wire import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from legacy_adapters.local_storage.blobs import Blob
 
 _PLACE: Final = "legacy_local_storage"
-# The server's own, wherever they stand: no browser is sent them, not even what it had itself.
-_NEVER_SENT: Final = frozenset({"vaultid", "vault_id", "paymenttoken", "payment_token"})
 
 
 @dataclass(kw_only=True)
@@ -53,7 +52,8 @@ class BrowserStore:
         fields = {**(before.data if before is not None else {}), **entry}
         self.drop.pop(session_id, None)
         said = {name: value for name, value in fields.items() if value is not None}
-        self.keep[session_id] = _sendable(said)
+        # No browser is sent what opens a card, not even what it had itself; nor half a character.
+        self.keep[session_id] = without_secrets(storable(said))
 
     def remove(self, session_id: str) -> bool:
         """Have the browser forget an entry; tell whether it holds one."""
@@ -62,18 +62,6 @@ class BrowserStore:
         if session_id in self.blob.entries:
             self.drop[session_id] = None
         return is_there
-
-
-def _sendable(value: Any) -> Any:
-    if isinstance(value, str):
-        return storable_text(value)  # half of a surrogate pair is in no answer
-    if isinstance(value, dict):
-        return {
-            storable_text(name): _sendable(item)
-            for name, item in value.items()
-            if name.lower() not in _NEVER_SENT
-        }
-    return [_sendable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def attach(request: HttpRequest, blob: Blob) -> BrowserStore:

@@ -21,6 +21,7 @@ from sessions_unified.clock import get_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from legacy_adapters.migration.chunks import Outcome
 

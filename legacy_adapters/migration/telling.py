@@ -23,7 +23,7 @@ SHOWN: Final = 20
 RUNS_SHOWN: Final = 5
 
 _TITLES: Final = {
-    "conflicting": "Conflicting (the session here stays; decide in the admin, under Conflicts)",
+    "conflicting": "Conflicting (the session here stays)",
     "masked": "Card data (masked in the session; erase it from the legacy store)",
     "unreadable": "Unreadable (left in the legacy store)",
 }

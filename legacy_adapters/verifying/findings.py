@@ -17,6 +17,8 @@ class Kind(StrEnum):
     AGREES = "agrees"
     TRANSIENT = "transient"
     """It differed, and a moment later it did not: a write was under way."""
+    DECIDED = "decided"
+    """It differs as a person has decided it may, for this very state of the record."""
     DIFFERS = "differs"
     MISSING = "missing"
     """The legacy store has it, and nobody here ever did."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from legacy_adapters.exceptions import UnreadableRecordError
 from legacy_adapters.merging.comparing import differing
 from legacy_adapters.merging.evidence import of_fields
+from legacy_adapters.models import SessionConflict
 from legacy_adapters.verifying.findings import Finding, Kind
 from sessions_unified.models import UnifiedSession
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from legacy_adapters.base import LegacyAdapter, LegacyRecord
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 def look_at(
     tiers: Tiers, adapter: LegacyAdapter, records: Sequence[LegacyRecord]
 ) -> Iterator[Finding]:
-    """Yield a finding for each record. Two short statements here, whatever their number.
+    """Yield a finding for each record. Three short statements here at most, for any number.
 
     Raises:
         DatabaseUnavailableError: the sessions' own database did not answer.
@@ -30,6 +32,7 @@ def look_at(
 
     """
     sessions: dict[str, SessionSnapshot] = {}
+    digests: dict[str, str] = {}
     for record in records:
         try:
             session = adapter.to_unified(record)
@@ -39,18 +42,24 @@ def look_at(
         if session.id in sessions:
             yield Finding(id=record.id, kind=Kind.UNREADABLE, reason="id occurs more than once")
             continue
-        sessions[session.id] = session
+        sessions[session.id], digests[session.id] = session, record.digest
     # The legacy side was read before this one: what is written to both is seen here at the latest.
     here = tiers.database.peek_many(sessions)
     deleted = tombstones(tiers, sessions.keys() - here.keys())
     now = tiers.clock.now()
+    others: list[Finding] = []
     for session_id, session in sessions.items():
         if session_id in deleted:
             yield Finding(id=session_id, kind=Kind.DELETED)
         elif session_id not in here:
             yield Finding(id=session_id, kind=Kind.MISSING)
         else:
-            yield _compared(adapter, session, here[session_id].session, now)
+            found = _compared(adapter, session, here[session_id].session, now)
+            if found.kind is Kind.AGREES:
+                yield found
+            else:
+                others.append(found)
+    yield from _judged(tiers, adapter.source, others, digests)
 
 
 def _compared(
@@ -62,6 +71,23 @@ def _compared(
         return Finding(id=unified.id, kind=Kind.AGREES)
     evidence = tuple(of_fields(names, unified=unified, legacy=legacy, store=store))
     return Finding(id=unified.id, kind=Kind.DIFFERS, fields=names, evidence=evidence)
+
+
+def _judged(
+    tiers: Tiers, source: str, found: Sequence[Finding], digests: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Yield what differs, apart from what a person has decided for the record as it is now."""
+    conflicts = SessionConflict.objects.using(tiers.database.alias).filter(
+        source=source, session_id__in=[each.id for each in found]
+    )
+    decided = {
+        each.session_id: frozenset(each.fields)
+        for each in (conflicts.exclude(state=SessionConflict.State.OPEN) if found else ())
+        if each.digest == digests[each.session_id]
+    }
+    for each in found:
+        is_decided = frozenset(each.fields) <= decided.get(each.id or "", frozenset())
+        yield replace(each, kind=Kind.DECIDED) if is_decided else each
 
 
 def tombstones(tiers: Tiers, session_ids: Iterable[str]) -> frozenset[str]:

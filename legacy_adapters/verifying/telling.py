@@ -18,6 +18,7 @@ _NOTHING: Final = "-"
 _SUMS: Final = {
     Kind.AGREES: "say the same",
     Kind.TRANSIENT: "differed for a moment, and no longer do",
+    Kind.DECIDED: "differ, as a person has decided",
     Kind.DELETED: "deleted here, and stay so",
     Kind.UNREADABLE: "unreadable: no session can be made of them",
     Kind.DIFFERS: "differ",

@@ -104,6 +104,21 @@ class TestChangedInTheOldShopOnly:
             ("upsell:upsell-1-serum", "succeeded", "imported"),
         ]
 
+    @pytest.mark.parametrize("transaction_id", ["999", None])
+    def test_another_payment_there_is_for_a_person(
+        self, adapter: DatabaseAdapter, transaction_id: str | None
+    ) -> None:
+        put(adapter.table, paid_row())
+        backfill(adapter)
+        put(adapter.table, paid_row(transaction_id=transaction_id))
+
+        report = backfill(adapter)
+
+        assert counts(report) == {"conflicting": 1}
+        assert report.conflicts[0].fields == ("transaction_id",)
+        assert session().transaction_id == ChargeAttempt.objects.get().transaction_id
+        assert SessionConflict.objects.get().blocks
+
     def test_a_payment_there_settles_what_was_in_doubt_here(self, adapter: DatabaseAdapter) -> None:
         put(adapter.table, row(status="processing", current_step="processing"))
         backfill(adapter)

@@ -20,8 +20,9 @@ from legacy_adapters.exceptions import SourceUnavailableError
 from legacy_adapters.migration import runs, slices
 from legacy_adapters.migration.telling import SHOWN
 from legacy_adapters.migration.working import Worker
-from legacy_adapters.models import BackfillRun
+from legacy_adapters.models import BackfillRun, BackfillSlice
 from legacy_adapters.tasks import run_backfills
+from sessions_unified.clock import get_clock
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import UnifiedSession
 from tests.legacy import create_table, paid_row, put, row
@@ -145,7 +146,7 @@ class TestBackfillSessions:
             "  0 merged",
             "  1 conflicting",
             "  1 unreadable",
-            "Conflicting (the session here stays; decide in the admin, under Conflicts):",
+            "Conflicting (the session here stays):",
             "  ws_1_a: email",
             "Unreadable (left in the legacy store):",
             "  ws_1_b: email has no @",
@@ -223,6 +224,8 @@ class TestBackfillSessions:
     def test_an_unknown_source(self) -> None:
         with pytest.raises(CommandError, match=r"no legacy store 'memory'; .* has: .*database"):
             run("backfill_sessions", "--source", "memory")
+        with pytest.raises(CommandError, match="no legacy store 'memory'"):
+            run("backfill_sessions", "--source", "memory", "--status")
 
     def test_a_missing_table_is_refused_with_the_way_out(self) -> None:
         with pytest.raises(CommandError, match=r"LEGACY_DATABASE_URL .* LEGACY_SESSION_TABLE"):
@@ -337,11 +340,20 @@ class TestARunThatIsNotOver:
         lines = backfill("--status")
 
         assert re.fullmatch(
-            r"Backfill \d+ of database: running, 3 of about 5 records, [\d.,]+/(s|min), .* left",
+            r"Backfill \d+ of database: begun, and nobody is at it: 3 of about 5 records\. "
+            r"--resume goes on",
             lines[0],
         )
         assert re.fullmatch(
             r"  slice 1: 3 records at ws_1_2, waiting, last batch \d s ago", lines[1]
+        )
+
+    def test_its_status_while_a_worker_is_at_it(self) -> None:
+        BackfillSlice.objects.update(claimed_by="1-a", updated_at=get_clock().now())
+
+        assert re.fullmatch(
+            r"Backfill \d+ of database: running, 3 of about 5 records, [\d.,]+/(s|min), .* left",
+            backfill("--status")[0],
         )
 
     def test_its_status_for_scripts(self) -> None:
@@ -350,6 +362,7 @@ class TestARunThatIsNotOver:
         assert (found["state"], found["read"], found["imported"], found["total"]) == (
             *("running", 3, 3, 5),
         )
+        assert found["working"] is False
 
     def test_a_throttle_is_kept_and_taken_back(self) -> None:
         backfill("--resume", "--throttle=1000000", "--limit=1", "--batch-size=9", stderr=StringIO())

@@ -119,8 +119,12 @@ class TestSessionLink:
 
 class TestInspectSession:
     def test_it_shows_fields_timeline_and_tiers(
-        self, manager: UnifiedSessionManager, session: SessionSnapshot
+        self,
+        manager: UnifiedSessionManager,
+        session: SessionSnapshot,
+        settings: SettingsWrapper,
     ) -> None:
+        settings.SESSIONS_UNIFIED = settings.SESSIONS_UNIFIED | {"OTHER_COPIES": []}
         manager.update_session(session.id, {"metadata": {"gift": True}})
 
         lines = [" ".join(line.split()) for line in run("inspect_session", session.id)]
@@ -136,6 +140,11 @@ class TestInspectSession:
         assert "tier holds age against the database" in lines
         assert any(line.startswith("database v2") for line in lines)
         assert lines[-1] == "Nothing is wrong with it."
+
+    def test_a_store_that_cannot_be_read_is_no_clean_bill(self, session: SessionSnapshot) -> None:
+        lines = run("inspect_session", session.id)
+
+        assert lines[-1] == "What legacy database has of it could not be read."
 
     def test_personal_data_is_masked_unless_asked_for(self, session: SessionSnapshot) -> None:
         UnifiedSession.objects.filter(pk=session.id).update(

@@ -16,7 +16,7 @@ from legacy_adapters.conf import get_adapter
 from legacy_adapters.database import DatabaseAdapter
 from legacy_adapters.database.store import Table
 from legacy_adapters.exceptions import SourceUnavailableError
-from legacy_adapters.models import ImportRecord
+from legacy_adapters.models import ImportRecord, SessionConflict
 from legacy_adapters.testing import InMemoryAdapter
 from legacy_adapters.verifying import Kind, Scope, run, verify
 from sessions_unified.importing import import_sessions
@@ -98,6 +98,43 @@ def shop() -> None:
     create_table(TABLE)
     put(TABLE, row(id=FIRST), row(id=SECOND, email="bo@example.org"), paid_row(id=PAID))
     bring_over()
+
+
+class TestDecided:
+    """What a person has decided to keep keeps no script from going on."""
+
+    @pytest.fixture
+    def conflict(self, shop: None) -> SessionConflict:
+        UnifiedSession.objects.filter(pk=FIRST).update(email="kept@example.org")
+        record = get_adapter("database").peek(FIRST)
+        assert record is not None
+        return SessionConflict.objects.create(
+            source="database",
+            session_id=FIRST,
+            digest=record.digest,
+            fields=["email"],
+            state="kept",
+            seen_at=timezone.now(),
+        )
+
+    def test_it_is_counted_apart(self, conflict: SessionConflict) -> None:
+        lines = compare()
+
+        assert "  1 differ, as a person has decided" in lines
+        assert "Both sides agree." in lines
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"state": "open"}, {"digest": "another"}, {"fields": ["amount"]}, {"source": "other"}],
+    )
+    def test_but_not_for_another_record_or_field(
+        self, conflict: SessionConflict, change: dict[str, Any]
+    ) -> None:
+        SessionConflict.objects.update(**change)
+
+        lines, _ = refuse()
+
+        assert "  1 differ" in lines
 
 
 class TestAgreement:
@@ -278,7 +315,7 @@ class TestDisagreement:
             "since": None,
             "bothAgree": False,
         }
-        assert [found[str(kind)] for kind in Kind] == [2, 0, 1, 1, 0, 0, 0]
+        assert [found[str(kind)] for kind in Kind] == [2, 0, 0, 1, 1, 0, 0, 0]
         assert found["read"] == 4
         by_id = {each["id"]: each for each in found["findings"]}
         assert by_id[NEW]["kind"] == "missing"

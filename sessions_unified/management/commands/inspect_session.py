@@ -117,8 +117,12 @@ class Command(BaseCommand):
             self.stdout.write(self.style.WARNING(f"It {was}; {names} has it."))
             return
         problems = found.health.problems if found.session is not None else ()
-        if not problems:
+        silent = [copy.name for copy in found.copies if copy.error is not None]
+        if not problems and not silent:
             self.stdout.write(self.style.SUCCESS("Nothing is wrong with it."))
+        if silent:
+            names = " and ".join(silent)
+            self.stdout.write(self.style.WARNING(f"What {names} has of it could not be read."))
         for problem in problems:
             self.stdout.write(self.style.WARNING(f"Problem: {problem}"))
 

@@ -120,7 +120,9 @@ class TestSideBySide:
         ]
 
     @given(st.lists(st.dictionaries(st.text(max_size=60), JSON, max_size=4), max_size=5))
-    def test_every_line_is_one_that_fits_a_terminal(self, metadata: list[dict[str, object]]) -> None:
+    def test_every_line_is_one_that_fits_a_terminal(
+        self, metadata: list[dict[str, object]]
+    ) -> None:
         columns = [Column(f"store {place}", {"metadata": m}) for place, m in enumerate(metadata)]
 
         found = lines(*columns) if columns else []

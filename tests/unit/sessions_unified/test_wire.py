@@ -34,6 +34,17 @@ def test_what_an_import_kept_is_for_staff_and_services_alone() -> None:
     assert to_wire(session, shows_internal=True)["metadata"] == session.metadata
 
 
+def test_r41_what_opens_a_card_is_in_no_answer_wherever_it_stands() -> None:
+    customer = {"firstName": "Ana", "vaultId": "canary", "cards": [{"payment_token": "canary"}]}
+    session = snapshot(customer=customer, vault_id="canary", payment_token="canary")
+
+    for shows_internal in (False, True):
+        said = to_wire(session, shows_internal=shows_internal)
+
+        assert said["customer"] == {"firstName": "Ana", "cards": [{}]}
+        assert "canary" not in str(said)
+
+
 def test_no_client_writes_what_an_import_kept() -> None:
     serializer = CreateSerializer(data={"email": "a@example.org", "metadata": {"legacy": {}}})
 
