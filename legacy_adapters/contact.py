@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from django.db import DataError, IntegrityError
 
-from legacy_adapters import conflicts, patience
+from legacy_adapters import patience
 from legacy_adapters.conf import get_adapters
+from legacy_adapters.conflicts import recording as conflicts
 from legacy_adapters.exceptions import UnreadableRecordError
 from legacy_adapters.merging import Candidate, Merged, evidence, merge
-from legacy_adapters.migration import records
-from legacy_adapters.migration.chunks import is_duplicate
-from legacy_adapters.migration.records import Reading
+from legacy_adapters.migration.backfill.chunks import is_duplicate
+from legacy_adapters.migration.importing import records
+from legacy_adapters.migration.importing.records import Reading
 from sessions_unified.exceptions import InvalidChangeError
 from sessions_unified.ids import is_session_id
 from sessions_unified.importing import import_sessions, is_taken

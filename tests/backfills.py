@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections
 from django.db.models import Count
 
-from legacy_adapters.migration.pace import Throttle
-from legacy_adapters.migration.reporting import Report, tally_of
-from legacy_adapters.migration.working import Worker
+from legacy_adapters.migration.backfill.pace import Throttle
+from legacy_adapters.migration.backfill.reporting import Report, tally_of
+from legacy_adapters.migration.backfill.working import Worker
 from legacy_adapters.models import BackfillSlice, ImportRecord
 from sessions_unified.models import SessionEvent, UnifiedSession
 from sessions_unified.tiers import get_tiers

@@ -22,8 +22,8 @@ from legacy_adapters.admin.run_page import (
     state_badge,
     tally_of,
 )
-from legacy_adapters.migration import runs
-from legacy_adapters.migration.reporting import KINDS
+from legacy_adapters.migration.backfill import runs
+from legacy_adapters.migration.backfill.reporting import KINDS
 from legacy_adapters.models import BackfillRun
 from sessions_unified.admin import formatting
 

@@ -12,10 +12,10 @@ from django.urls import reverse
 
 from legacy_adapters.admin.base import moment
 from legacy_adapters.admin.page import build_page
+from legacy_adapters.conflicts.resolving import Decision, Shown, keep_ours, take_theirs
+from legacy_adapters.conflicts.takeable import TAKEABLE
 from legacy_adapters.exceptions import LegacyAdaptersError
 from legacy_adapters.models import SessionConflict
-from legacy_adapters.resolving import Decision, Shown, keep_ours, take_theirs
-from legacy_adapters.takeable import TAKEABLE
 from sessions_unified.admin import formatting
 from sessions_unified.admin.base import sees_pii, staff_manager
 from sessions_unified.exceptions import (

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from legacy_adapters.admin.sides import OurSide, our_side, their_side
 from legacy_adapters.admin.wording import noted_text, rule_text, value_text
+from legacy_adapters.conflicts.takeable import obstacle
 from legacy_adapters.merging.comparing import COMPARED
-from legacy_adapters.takeable import obstacle
 from sessions_unified.admin.side_by_side import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from legacy_adapters.cases import FoundRecord
+    from legacy_adapters.conflicts.cases import FoundRecord
     from legacy_adapters.models import SessionConflict
     from sessions_unified.snapshot import SessionSnapshot
     from sessions_unified.tiers import Tiers

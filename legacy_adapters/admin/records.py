@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.utils.html import format_html
 
 from legacy_adapters.admin.base import LegacyAdmin, SourceFilter, moment
-from legacy_adapters.migration.records import MIXED
+from legacy_adapters.migration.importing.records import MIXED
 from legacy_adapters.models import ImportRecord
 from sessions_unified.admin import formatting
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from legacy_adapters.admin.base import moment
 from legacy_adapters.admin.progress import Progress
-from legacy_adapters.migration import runs
-from legacy_adapters.migration.reporting import KINDS, Tally
+from legacy_adapters.migration.backfill import runs
+from legacy_adapters.migration.backfill.reporting import KINDS, Tally
 from legacy_adapters.models import BackfillRun
 from sessions_unified.admin import formatting
 from sessions_unified.clock import get_clock

@@ -9,9 +9,9 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.template.response import TemplateResponse
 
 from legacy_adapters.admin.deciding import ReasonForm, refusal_of, sentence_of
-from legacy_adapters.migration.place import rows
+from legacy_adapters.conflicts.resolving import Decision, Shown, keep_ours
+from legacy_adapters.migration.backfill.place import rows
 from legacy_adapters.models import SessionConflict
-from legacy_adapters.resolving import Decision, Shown, keep_ours
 from sessions_unified.admin import formatting
 from sessions_unified.models import UnifiedSession
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from legacy_adapters.admitting import said_elsewhere
-from legacy_adapters.cases import FoundRecord, read_record
+from legacy_adapters.conflicts.admitting import said_elsewhere
+from legacy_adapters.conflicts.cases import FoundRecord, read_record
 from legacy_adapters.exceptions import SourceUnavailableError
-from legacy_adapters.migration.place import rows
+from legacy_adapters.migration.backfill.place import rows
 from sessions_unified.exceptions import SealedValueError
 from sessions_unified.importing import is_taken
 from sessions_unified.models import UnifiedSession

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rest_framework.throttling import BaseThrottle
 
-from legacy_adapters.throttling import client_address, wait_seconds
+from legacy_adapters.api.counting import client_address, wait_seconds
 from sessions_unified.api.principals import Shopper
 
 if TYPE_CHECKING:

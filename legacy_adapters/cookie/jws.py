@@ -18,7 +18,7 @@ from jwt.algorithms import HMACAlgorithm
 from jwt.exceptions import InvalidKeyError
 
 from legacy_adapters.exceptions import LegacyTokenError
-from legacy_adapters.values import integer
+from legacy_adapters.fields.values import integer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

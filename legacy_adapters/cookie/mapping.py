@@ -9,11 +9,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from legacy_adapters import reading, values, writing
 from legacy_adapters.base import MASKED
 from legacy_adapters.cookie import epoch
 from legacy_adapters.exceptions import UnreadableRecordError
-from legacy_adapters.steps import proven_step
+from legacy_adapters.fields import reading, values, writing
+from legacy_adapters.fields.steps import proven_step
 from sessions_unified.flow import PENDING, PROCESSING, FlowTable
 from sessions_unified.snapshot import FrozenDict, SessionSnapshot, freeze
 

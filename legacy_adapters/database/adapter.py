@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import msgspec
 from django.db import Error as DatabaseError
 
-from legacy_adapters import values
 from legacy_adapters.base import AdapterHealth, Batch, LegacyAdapter, LegacyRecord, digest_of
 from legacy_adapters.database import saving
 from legacy_adapters.database.mapping import COLUMNS, to_session
@@ -23,8 +22,9 @@ from legacy_adapters.exceptions import (
     UnreadableRecordError,
     UnwritableRecordError,
 )
+from legacy_adapters.fields import values
+from legacy_adapters.fields.values import integer
 from legacy_adapters.stores import Store
-from legacy_adapters.values import integer
 from sessions_unified.clock import get_clock
 from sessions_unified.conf import get_conf
 from sessions_unified.flow import EXPIRED, get_flow

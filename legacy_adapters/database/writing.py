@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from legacy_adapters.base import LegacyRecord
 from legacy_adapters.database.mapping import COLUMNS, NAMES_OF_OFFER, to_session
 from legacy_adapters.exceptions import UnwritableRecordError
-from legacy_adapters.reading import kept_of, offer_id
+from legacy_adapters.fields.reading import kept_of, offer_id
+from legacy_adapters.fields.writing import Place, fresh, line, place, thawed, with_lines, written
 from legacy_adapters.stores import Store
-from legacy_adapters.writing import Place, fresh, line, place, thawed, with_lines, written
 from sessions_unified.flow import PENDING
 
 if TYPE_CHECKING:

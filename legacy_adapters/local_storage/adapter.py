@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from legacy_adapters import values
 from legacy_adapters.base import AdapterHealth, LegacyAdapter, LegacyRecord
 from legacy_adapters.exceptions import UnreadableRecordError, UnwritableRecordError
+from legacy_adapters.fields import values
 from legacy_adapters.local_storage.mapping import to_session
 from legacy_adapters.local_storage.store import attached
 from legacy_adapters.local_storage.writing import to_entry

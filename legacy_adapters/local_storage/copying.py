@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from rest_framework.exceptions import ValidationError
 
-from legacy_adapters import values
-from legacy_adapters.reading import is_secret
+from legacy_adapters.fields import values
+from legacy_adapters.fields.reading import is_secret
 from sessions_unified.api.problems import flatten
 from sessions_unified.api.serializers import MAX_LINES, MAX_QUANTITY, CustomerSerializer
 from sessions_unified.card_data import find_card_data

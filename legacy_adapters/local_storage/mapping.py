@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from legacy_adapters import reading, values
 from legacy_adapters.base import MASKED
 from legacy_adapters.exceptions import UnreadableRecordError
-from legacy_adapters.lines import read_products
+from legacy_adapters.fields import reading, values
+from legacy_adapters.fields.lines import read_products
 from legacy_adapters.local_storage.offers import read_upsells
 from legacy_adapters.stores import Store
 from sessions_unified.snapshot import SessionSnapshot

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from legacy_adapters import conflicts
+from legacy_adapters.conflicts import recording as conflicts
 from legacy_adapters.local_storage import copying
 from legacy_adapters.merging import Candidate, evidence, merge
 from legacy_adapters.stores import Store

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from legacy_adapters import reading, values, writing
+from legacy_adapters.fields import reading, values, writing
 from legacy_adapters.stores import Store
 from sessions_unified.snapshot import Upsells, freeze
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from legacy_adapters.base import LegacyRecord
-from legacy_adapters.values import storable
+from legacy_adapters.fields.values import storable
 from sessions_unified.wire import without_secrets
 
 if TYPE_CHECKING:

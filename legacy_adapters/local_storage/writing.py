@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from legacy_adapters import reading, writing
 from legacy_adapters.exceptions import UnwritableRecordError
+from legacy_adapters.fields import reading, writing
 from legacy_adapters.local_storage.mapping import FIELDS, REFERENCES, STATUSES, to_session
 from legacy_adapters.local_storage.offers import write_upsells
 from legacy_adapters.stores import Store

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.utils.module_loading import import_string
 
-from legacy_adapters import values
 from legacy_adapters.base import AdapterHealth, Batch, LegacyAdapter, LegacyRecord, digest_of
 from legacy_adapters.exceptions import (
     SourceUnavailableError,
     UnreadableRecordError,
     UnwritableRecordError,
 )
+from legacy_adapters.fields import values
 from legacy_adapters.memory_cache import mapping as mapped
 from legacy_adapters.memory_cache.store import SESSIONS, answering, is_over
 from legacy_adapters.stores import Store

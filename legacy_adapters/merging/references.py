@@ -6,8 +6,8 @@ import unicodedata
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
+from legacy_adapters.fields.reading import kept_of
 from legacy_adapters.merging.progress import status
-from legacy_adapters.reading import kept_of
 from legacy_adapters.stores import Store
 from sessions_unified.flow import PENDING
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from legacy_adapters import values
 from legacy_adapters.base import AdapterHealth, Batch, LegacyAdapter, LegacyRecord
 from legacy_adapters.database import DatabaseAdapter
 from legacy_adapters.database.mapping import COLUMNS, to_session
 from legacy_adapters.database.writing import to_row
+from legacy_adapters.fields import values
 from legacy_adapters.stores import Store
 from sessions_unified.clock import get_clock
 from sessions_unified.conf import get_conf

@@ -18,7 +18,7 @@ from legacy_adapters.admin import deciding
 from legacy_adapters.conf import get_adapter
 from legacy_adapters.database.store import Table
 from legacy_adapters.merging import evidence
-from legacy_adapters.migration.runs import kept
+from legacy_adapters.migration.backfill.runs import kept
 from legacy_adapters.models import (
     BackfillFinding,
     BackfillRun,

@@ -18,7 +18,7 @@ from funnel.celery import app
 from funnel.local import programs
 from funnel.local.child import Child
 from legacy_adapters.database.store import Table
-from legacy_adapters.migration.reporting import tally_of
+from legacy_adapters.migration.backfill.reporting import tally_of
 from legacy_adapters.models import BackfillRun
 from sessions_unified import get_manager
 from sessions_unified.models import SessionEvent, UnifiedSession

@@ -11,7 +11,7 @@ from funnel.payments.models import ChargeAttempt
 from funnel.payments.sandbox.models import SandboxCharge
 from legacy_adapters import sample_world
 from legacy_adapters.conf import get_adapter
-from legacy_adapters.migration.backfill import backfill
+from legacy_adapters.migration.backfill.whole import backfill
 from sessions_unified.clock import get_clock
 from sessions_unified.links import create_link
 from sessions_unified.models import UnifiedSession

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from legacy_adapters.database import DatabaseAdapter
-from legacy_adapters.migration.backfill import backfill as run_backfill
+from legacy_adapters.migration.backfill.whole import backfill as run_backfill
 from legacy_adapters.models import ImportRecord
 from sessions_unified.tiers.rows import EVENTS, SESSIONS
 from tests.benchmarks import loading

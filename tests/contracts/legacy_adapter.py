@@ -18,8 +18,8 @@ from legacy_adapters.exceptions import (
     UnsupportedOperationError,
     UnwritableRecordError,
 )
-from legacy_adapters.reading import kept_of
-from legacy_adapters.writing import milliseconds
+from legacy_adapters.fields.reading import kept_of
+from legacy_adapters.fields.writing import milliseconds
 from sessions_unified.snapshot import Product, SessionSnapshot, Upsells, freeze
 from tests.json_values import json_values
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from legacy_adapters.reading import kept_of
+from legacy_adapters.fields.reading import kept_of
 from sessions_unified.testing import FrozenClock
 from tests.contracts.legacy_adapter import IDS, LegacyAdapterContract
 from tests.legacy_tokens import shifted

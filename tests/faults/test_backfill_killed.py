@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from legacy_adapters.database import DatabaseAdapter
-from legacy_adapters.migration.reporting import tally_of
+from legacy_adapters.migration.backfill.reporting import tally_of
 from legacy_adapters.models import BackfillRun
 from tests.backfill_processes import Forks, Started, forking
 from tests.backfills import assert_adds_up, put_many, readable

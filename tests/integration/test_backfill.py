@@ -15,11 +15,11 @@ from funnel.payments.models import ChargeAttempt
 from funnel.payments.settling import settle
 from funnel.payments.verdicts import Source
 from funnel.upsell import process_upsell
+from legacy_adapters.conflicts.resolving import Decision, Shown, take_theirs
 from legacy_adapters.database import DatabaseAdapter
-from legacy_adapters.migration.backfill import Report, backfill
-from legacy_adapters.migration.records import MIXED
+from legacy_adapters.migration.backfill.whole import Report, backfill
+from legacy_adapters.migration.importing.records import MIXED
 from legacy_adapters.models import ImportRecord, SessionConflict
-from legacy_adapters.resolving import Decision, Shown, take_theirs
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import SessionEvent, UnifiedSession
 from tests.legacy import create_table, other_database, paid_row, put, row

@@ -15,9 +15,9 @@ from funnel.payments.models import ChargeAttempt
 from legacy_adapters import sample_world
 from legacy_adapters.database import DatabaseAdapter
 from legacy_adapters.exceptions import OpenRunError
-from legacy_adapters.migration import runs
-from legacy_adapters.migration.backfill import backfill
-from legacy_adapters.migration.reporting import Report, tally_of
+from legacy_adapters.migration.backfill import runs
+from legacy_adapters.migration.backfill.reporting import Report, tally_of
+from legacy_adapters.migration.backfill.whole import backfill
 from legacy_adapters.models import BackfillRun, ImportRecord
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import SessionEvent, UnifiedSession

@@ -10,10 +10,10 @@ from django.db import OperationalError
 
 from legacy_adapters.database import DatabaseAdapter
 from legacy_adapters.exceptions import OpenRunError, SourceUnavailableError
-from legacy_adapters.migration import reporting, runs, slices, working
-from legacy_adapters.migration.chunks import Chunk
-from legacy_adapters.migration.pace import Throttle
-from legacy_adapters.migration.reporting import Report, tally_of
+from legacy_adapters.migration.backfill import reporting, runs, slices, working
+from legacy_adapters.migration.backfill.chunks import Chunk
+from legacy_adapters.migration.backfill.pace import Throttle
+from legacy_adapters.migration.backfill.reporting import Report, tally_of
 from legacy_adapters.models import BackfillFinding, BackfillRun, BackfillSlice, ImportRecord
 from legacy_adapters.testing import InMemoryAdapter
 from sessions_unified.manager import UnifiedSessionManager
@@ -22,7 +22,7 @@ from tests.backfills import assert_adds_up, cursors, put_many, readable, worker_
 from tests.legacy import create_table, put, row
 
 if TYPE_CHECKING:
-    from legacy_adapters.migration.chunks import Outcome
+    from legacy_adapters.migration.backfill.chunks import Outcome
 
 ROWS = 60
 

@@ -16,7 +16,7 @@ from funnel.payments.sandbox.models import SandboxCharge
 from funnel.upsell import process_upsell
 from legacy_adapters import sample_world
 from legacy_adapters.database import DatabaseAdapter
-from legacy_adapters.migration.backfill import backfill
+from legacy_adapters.migration.backfill.whole import backfill
 from legacy_adapters.models import ImportRecord
 from sessions_unified import sealing
 from sessions_unified.conf import get_conf

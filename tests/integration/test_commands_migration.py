@@ -17,9 +17,9 @@ from kombu.exceptions import OperationalError as BrokerError
 from legacy_adapters import sample_world
 from legacy_adapters.database.store import Table
 from legacy_adapters.exceptions import SourceUnavailableError
-from legacy_adapters.migration import runs, slices
-from legacy_adapters.migration.telling import SHOWN
-from legacy_adapters.migration.working import Worker
+from legacy_adapters.migration.backfill import runs, slices
+from legacy_adapters.migration.backfill.telling import SHOWN
+from legacy_adapters.migration.backfill.working import Worker
 from legacy_adapters.models import BackfillRun, BackfillSlice
 from legacy_adapters.tasks import run_backfills
 from sessions_unified.clock import get_clock

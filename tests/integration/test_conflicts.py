@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import connection, transaction
 
-from legacy_adapters.conflicts import Finding, record, settle
+from legacy_adapters.conflicts.recording import Finding, record, settle
 from legacy_adapters.models import SessionConflict
 from tests.sessions import BORN
 

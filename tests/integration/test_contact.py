@@ -19,7 +19,7 @@ from legacy_adapters.contact import import_on_contact
 from legacy_adapters.cookie.jws import sign
 from legacy_adapters.database import DatabaseAdapter
 from legacy_adapters.exceptions import SourceUnavailableError
-from legacy_adapters.migration.backfill import backfill
+from legacy_adapters.migration.backfill.whole import backfill
 from legacy_adapters.models import ImportRecord, SessionConflict
 from legacy_adapters.stores import Store
 from legacy_adapters.testing import InMemoryAdapter

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from funnel.local.ports import free_port
 from legacy_adapters.exceptions import SourceUnavailableError
+from legacy_adapters.fields.writing import iso
 from legacy_adapters.metrics import THROTTLED
 from legacy_adapters.models import KeptBlob, SessionConflict
 from legacy_adapters.tasks import forget_kept_blobs
-from legacy_adapters.writing import iso
 from sessions_unified import get_manager, tokens
 from sessions_unified.clock import get_clock
 from sessions_unified.models import SessionEvent

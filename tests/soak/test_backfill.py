@@ -18,7 +18,7 @@ import pytest
 from django.db import connection
 
 from legacy_adapters.database.store import Table
-from legacy_adapters.migration.reporting import tally_of
+from legacy_adapters.migration.backfill.reporting import tally_of
 from legacy_adapters.models import BackfillRun, ImportRecord
 from sessions_unified.manager import UnifiedSessionManager
 from tests.backfills import put_many, readable

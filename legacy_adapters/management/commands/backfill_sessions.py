@@ -19,11 +19,11 @@ from legacy_adapters.management.backfill_options import (
     add_options,
     refuse_contradictions,
 )
-from legacy_adapters.migration import runs, telling
-from legacy_adapters.migration.backfill import backfill
-from legacy_adapters.migration.driving import Driver
-from legacy_adapters.migration.pace import Throttle, backfill_pacer
-from legacy_adapters.migration.reporting import Report, tally_of
+from legacy_adapters.migration.backfill import runs, telling
+from legacy_adapters.migration.backfill.driving import Driver
+from legacy_adapters.migration.backfill.pace import Throttle, backfill_pacer
+from legacy_adapters.migration.backfill.reporting import Report, tally_of
+from legacy_adapters.migration.backfill.whole import backfill
 from legacy_adapters.models import BackfillRun
 from legacy_adapters.tasks import run_backfills
 from sessions_unified.clock import get_clock

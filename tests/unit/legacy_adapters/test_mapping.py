@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from legacy_adapters import reading as readers
 from legacy_adapters.database.mapping import COLUMNS, to_session
 from legacy_adapters.exceptions import UnreadableRecordError
+from legacy_adapters.fields import reading as readers
 from sessions_unified.flow import get_flow
 from sessions_unified.snapshot import Product
 from sessions_unified.tiers.rows import from_row, to_params

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from legacy_adapters.conf import get_adapters
 from legacy_adapters.exceptions import ResolutionRefusedError, UnreadableRecordError
 from legacy_adapters.merging import Candidate, merge
-from legacy_adapters.migration import records
-from legacy_adapters.migration.records import Reading
+from legacy_adapters.migration.importing import records
+from legacy_adapters.migration.importing.records import Reading
 from sessions_unified.importing import import_sessions
 
 if TYPE_CHECKING:

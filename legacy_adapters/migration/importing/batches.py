@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
-from legacy_adapters import conflicts
-from legacy_adapters.migration import records
-from legacy_adapters.migration.meeting import ALL_FIELDS, Meeting, Outcome
-from legacy_adapters.migration.records import Reading
+from legacy_adapters.conflicts import recording as conflicts
+from legacy_adapters.migration.importing import records
+from legacy_adapters.migration.importing.meeting import ALL_FIELDS, Meeting, Outcome
+from legacy_adapters.migration.importing.records import Reading
 from sessions_unified.importing import import_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from legacy_adapters.migration.records import Known
+    from legacy_adapters.migration.importing.records import Known
     from legacy_adapters.stores import Store
     from sessions_unified.tiers import Tiers
 

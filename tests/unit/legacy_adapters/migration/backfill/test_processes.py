@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from legacy_adapters.migration import processes
+from legacy_adapters.migration.backfill import processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

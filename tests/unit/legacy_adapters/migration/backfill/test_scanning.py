@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from legacy_adapters.exceptions import SourceUnavailableError
-from legacy_adapters.migration.scanning import Reader
+from legacy_adapters.migration.backfill.scanning import Reader
 from legacy_adapters.testing import InMemoryAdapter
 from tests.legacy import row
 

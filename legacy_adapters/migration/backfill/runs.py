@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 from django.db import IntegrityError
 
 from legacy_adapters.exceptions import OpenRunError
-from legacy_adapters.migration.place import atomic, rows
-from legacy_adapters.migration.reporting import tally_of
+from legacy_adapters.migration.backfill.place import atomic, rows
+from legacy_adapters.migration.backfill.reporting import tally_of
 from legacy_adapters.models import BackfillRun, BackfillSlice
 from sessions_unified.clock import get_clock
 

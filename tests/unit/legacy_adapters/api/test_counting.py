@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from legacy_adapters.throttling import client_address
+from legacy_adapters.api.counting import client_address
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from legacy_adapters import conflicts
+from legacy_adapters.conflicts import recording as conflicts
 from legacy_adapters.merging import Candidate, evidence, merge
 from legacy_adapters.merging.comparing import COMPARED, differing
-from legacy_adapters.migration import records
-from legacy_adapters.migration.records import MIXED
+from legacy_adapters.migration.importing import records
+from legacy_adapters.migration.importing.records import MIXED
 from legacy_adapters.stores import Store
 from sessions_unified.reimporting import (
     changed_fields,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from legacy_adapters.migration.records import Known, Reading
+    from legacy_adapters.migration.importing.records import Known, Reading
     from sessions_unified.snapshot import SessionSnapshot
     from sessions_unified.tiers import Tiers
     from sessions_unified.tiers.database import LockedRow

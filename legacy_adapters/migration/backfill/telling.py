@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from legacy_adapters.migration.place import rows
-from legacy_adapters.migration.reporting import KINDS, MOST_FINDINGS, Tally, tally_of
-from legacy_adapters.migration.runs import key_of
-from legacy_adapters.migration.slices import is_worked_on
+from legacy_adapters.migration.backfill.place import rows
+from legacy_adapters.migration.backfill.reporting import KINDS, MOST_FINDINGS, Tally, tally_of
+from legacy_adapters.migration.backfill.runs import key_of
+from legacy_adapters.migration.backfill.slices import is_worked_on
 from legacy_adapters.models import BackfillRun
 from sessions_unified.progress import rate_of, time_left
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from legacy_adapters.migration.reporting import Finding, Report
+    from legacy_adapters.migration.backfill.reporting import Finding, Report
     from legacy_adapters.models import BackfillSlice
 
 SHOWN: Final = 20

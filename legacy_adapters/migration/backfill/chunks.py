@@ -10,16 +10,16 @@ from django.db import DataError, IntegrityError, transaction
 
 from legacy_adapters.base import MASKED
 from legacy_adapters.exceptions import UnreadableRecordError
-from legacy_adapters.migration.batches import Reading, import_batch
-from legacy_adapters.migration.reporting import NOTHING, Finding, Tally
-from legacy_adapters.reading import kept_of
+from legacy_adapters.fields.reading import kept_of
+from legacy_adapters.migration.backfill.reporting import NOTHING, Finding, Tally
+from legacy_adapters.migration.importing.batches import Reading, import_batch
 from sessions_unified.exceptions import InvalidChangeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from legacy_adapters.base import LegacyAdapter, LegacyRecord
-    from legacy_adapters.migration import batches
+    from legacy_adapters.migration.importing import batches
     from sessions_unified.tiers import Tiers
 
 # What a value that no column holds raises, on its way into the database.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from django.db.models import Sum
 
-from legacy_adapters.migration.place import rows
+from legacy_adapters.migration.backfill.place import rows
 from legacy_adapters.models import BackfillFinding, BackfillSlice
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from legacy_adapters.migration.chunks import Chunk
-from legacy_adapters.migration.garbage import collector_at_rest
-from legacy_adapters.migration.reporting import Report
-from legacy_adapters.migration.scanning import Reader
+from legacy_adapters.migration.backfill.chunks import Chunk
+from legacy_adapters.migration.backfill.reporting import Report
+from legacy_adapters.migration.backfill.scanning import Reader
+from legacy_adapters.migration.importing.garbage import collector_at_rest
 from sessions_unified.tiers import Tiers, get_tiers
 
 if TYPE_CHECKING:

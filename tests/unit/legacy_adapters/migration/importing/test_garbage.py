@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from legacy_adapters.migration.garbage import collector_at_rest
+from legacy_adapters.migration.importing.garbage import collector_at_rest
 
 
 def test_it_rests_for_the_batch_alone() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from legacy_adapters.values import is_same_number, money, storable, storable_text, unwrapped
+from legacy_adapters.fields.values import is_same_number, money, storable, storable_text, unwrapped
 from sessions_unified.snapshot import EMPTY, Product, freeze
 
 _KNOWN: Final = frozenset({"id", "name", "price", "quantity"})

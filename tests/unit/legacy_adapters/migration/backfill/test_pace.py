@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from legacy_adapters.migration.pace import Throttle
+from legacy_adapters.migration.backfill.pace import Throttle
 
 
 class Time:

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from legacy_adapters import values
 from legacy_adapters.exceptions import UnreadableRecordError
-from legacy_adapters.steps import proven_step
+from legacy_adapters.fields import values
+from legacy_adapters.fields.steps import proven_step
 from sessions_unified.card_data import find_card_data, mask_card_data
 from sessions_unified.flow import STATUSES
 from sessions_unified.ids import is_session_id

@@ -8,10 +8,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from legacy_adapters.migration import processes, slices
-from legacy_adapters.migration.pace import Throttle, backfill_pacer
-from legacy_adapters.migration.reporting import tally_of
-from legacy_adapters.migration.working import Worker
+from legacy_adapters.migration.backfill import processes, slices
+from legacy_adapters.migration.backfill.pace import Throttle, backfill_pacer
+from legacy_adapters.migration.backfill.reporting import tally_of
+from legacy_adapters.migration.backfill.working import Worker
 from sessions_unified.tiers import get_tiers
 from sessions_unified.upkeep.load import observe_database
 

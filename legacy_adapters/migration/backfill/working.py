@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from django.db import Error
 
-from legacy_adapters.migration import runs, slices
-from legacy_adapters.migration.chunks import Chunk
-from legacy_adapters.migration.garbage import collector_at_rest
-from legacy_adapters.migration.scanning import Reader
+from legacy_adapters.migration.backfill import runs, slices
+from legacy_adapters.migration.backfill.chunks import Chunk
+from legacy_adapters.migration.backfill.scanning import Reader
+from legacy_adapters.migration.importing.garbage import collector_at_rest
 from sessions_unified.exceptions import DatabaseUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from legacy_adapters.base import LegacyAdapter
-    from legacy_adapters.migration.chunks import Outcome
-    from legacy_adapters.migration.pace import Throttle
-    from legacy_adapters.migration.scanning import Read
+    from legacy_adapters.migration.backfill.chunks import Outcome
+    from legacy_adapters.migration.backfill.pace import Throttle
+    from legacy_adapters.migration.backfill.scanning import Read
     from legacy_adapters.models import BackfillRun, BackfillSlice
     from sessions_unified.tiers import Tiers
     from sessions_unified.upkeep.pacing import Ending, Pacer

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from legacy_adapters.admitting import admit
-from legacy_adapters.cases import read_record
+from legacy_adapters.conflicts.admitting import admit
+from legacy_adapters.conflicts.cases import read_record
+from legacy_adapters.conflicts.takeable import obstacle, whole_obstacle
 from legacy_adapters.exceptions import ResolutionRefusedError
-from legacy_adapters.migration.place import atomic, rows
-from legacy_adapters.migration.records import MIXED
+from legacy_adapters.migration.backfill.place import atomic, rows
+from legacy_adapters.migration.importing.records import MIXED
 from legacy_adapters.models import ImportRecord, SessionConflict
-from legacy_adapters.takeable import obstacle, whole_obstacle
 from sessions_unified.clock import get_clock
 from sessions_unified.exceptions import SessionNotFoundError
 from sessions_unified.importing import is_taken

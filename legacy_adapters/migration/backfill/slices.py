@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from django.db.models import F, Q
 
-from legacy_adapters.migration.place import atomic, rows
-from legacy_adapters.migration.reporting import MOST_FINDINGS, Finding, tally_of
-from legacy_adapters.migration.runs import kept
+from legacy_adapters.migration.backfill.place import atomic, rows
+from legacy_adapters.migration.backfill.reporting import MOST_FINDINGS, Finding, tally_of
+from legacy_adapters.migration.backfill.runs import kept
 from legacy_adapters.models import BackfillFinding, BackfillRun, BackfillSlice
 from sessions_unified.clock import get_clock
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from legacy_adapters.migration.chunks import Outcome
+    from legacy_adapters.migration.backfill.chunks import Outcome
 
 CLAIM_LIFETIME: Final = timedelta(seconds=60)
 """A worker that has saved nothing for so long is taken for dead; rests are far shorter."""

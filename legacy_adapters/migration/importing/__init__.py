@@ -1,0 +1,1 @@
+"""Records become sessions, batch by batch: what is new, what replaces, what is merged."""
