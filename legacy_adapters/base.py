@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 MASKED: Final = "maskedCardData"
 """Under a store's name in ``legacy`` in the metadata: the fields whose card data was masked."""
 
+LAST_VAULT_UPDATE: Final = "lastVaultUpdate"
+"""What the cookie's formats call the time, in epoch ms, at which the vault id was last changed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LegacyRecord:
@@ -77,14 +80,10 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterHealth:
-    """Whether the store can be read; ``problem`` says why not and what to do.
-
-    ``hint`` is what else a person should know: it can be read, but not written.
-    """
+    """Whether the store can be read; ``problem`` says why not and what to do."""
 
     source: str
     problem: str | None = None
-    hint: str | None = None
 
     @property
     def is_healthy(self) -> bool:
@@ -104,6 +103,8 @@ class LegacyAdapter(ABC):
       is none, and the store is left as the old code would leave it.
     - ``scan`` yields every record that stood before it began exactly once, in batches by a keyset
       cursor, so that a scan that dies goes on where its last batch ended.
+    - ``save``, ``delete`` and ``from_unified`` are what dual writes and repair are made of. Today
+      only the browser's own storage is written.
 
     Attributes:
         store: which kind of store it is: its place in the order of trust.

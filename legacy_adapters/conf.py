@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from legacy_adapters.base import LegacyAdapter
+    from legacy_adapters.stores import Store
 
 _ADAPTER: Final = "ADAPTER"
 
@@ -69,6 +70,15 @@ def get_source(name: str) -> SourceConf:
             f"There is no legacy store {name!r}; LEGACY_ADAPTERS has: {known}."
         )
     return sources[name]
+
+
+def get_store(name: str) -> Store | None:
+    """Return which kind of store a source is; None for one that the settings no longer name."""
+    source = get_sources().get(name)
+    if source is None:
+        return None
+    adapter: type[LegacyAdapter] = import_string(source.adapter)
+    return adapter.store
 
 
 def get_adapter(name: str, request: HttpRequest | None = None) -> LegacyAdapter:

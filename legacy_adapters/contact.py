@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Final
-
-from django.db import DataError, IntegrityError
 
 from legacy_adapters import patience
 from legacy_adapters.conf import get_adapters
-from legacy_adapters.conflicts import recording as conflicts
-from legacy_adapters.exceptions import UnreadableRecordError
-from legacy_adapters.merging import Candidate, Merged, evidence, merge
-from legacy_adapters.migration.backfill.chunks import is_duplicate
+from legacy_adapters.conflicts import recording
+from legacy_adapters.merging import evidence
 from legacy_adapters.migration.importing import records
-from legacy_adapters.migration.importing.records import Reading
-from sessions_unified.exceptions import InvalidChangeError
+from legacy_adapters.migration.importing.gathering import gather, together
+from legacy_adapters.migration.importing.refusals import REFUSALS, is_duplicate
 from sessions_unified.ids import is_session_id
 from sessions_unified.importing import import_sessions, is_taken
 from sessions_unified.tiers import get_tiers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from django.http import HttpRequest
 
     from legacy_adapters.base import LegacyAdapter
+    from legacy_adapters.merging import Merged
+    from legacy_adapters.migration.importing.records import Reading
     from sessions_unified.snapshot import SessionSnapshot
     from sessions_unified.tiers import Tiers
 
 logger = logging.getLogger(__name__)
 
 _SOURCE: Final = "contact"
-_REFUSALS: Final = (DataError, IntegrityError, InvalidChangeError)
 
 
 def import_on_contact(
@@ -42,9 +40,10 @@ def import_on_contact(
 
     The stores of the server, and those of the request's browser that the server trusts, are read
     (``peek``), merged, and imported in one transaction with its conflicts. A session that is here
-    is returned as it is; a tombstone stays dead. None: nobody trusted knows it, or its copies
-    contradict each other and a person must decide first. What is past its end is imported too, and
-    settled: it answers that it is over, not that it never was.
+    is returned as it is; a tombstone stays dead. None: nobody trusted knows it, or the
+    database cannot hold it, or its copies contradict each other and a person must decide first.
+    What is past its end is imported too, and settled: it answers that it is over, not that it never
+    was.
 
     Raises:
         SourceUnavailableError: a legacy store did not answer, so that what it knows is not known.
@@ -68,7 +67,7 @@ def _try(
     try:
         with tiers.database.transaction():
             return _under_its_lock(tiers, adapters, session_id)
-    except _REFUSALS as exc:
+    except REFUSALS as exc:
         if is_duplicate(exc) and not is_again:
             return _try(tiers, adapters, session_id, is_again=True)
         logger.warning("Session %s cannot be stored: %s", session_id, type(exc).__name__)
@@ -84,31 +83,13 @@ def _under_its_lock(
         return row.copy.session
     if is_taken(tiers, session_id):
         return None
-    found = dict(_readings(adapters, session_id))
+    leave_out = partial(_leave_out, session_id)
+    found = gather(adapters, session_id, peek=patience.peek, leave_out=leave_out)
     if not found:
         return None
-    merged = _merged(found)
+    merged = together(found)
     _note_conflicts(tiers, found, merged)
     return None if merged.is_blocked else _import(tiers, found, merged.session)
-
-
-def _readings(
-    adapters: list[LegacyAdapter], session_id: str
-) -> Iterator[tuple[LegacyAdapter, Reading]]:
-    """Yield what each store that knows the session says; what cannot be read is noted."""
-    for adapter in adapters:
-        record = patience.peek(adapter, session_id)
-        if record is None:
-            continue
-        try:
-            session = adapter.to_unified(record)
-        except UnreadableRecordError as exc:
-            _leave_out(session_id, adapter, exc.reason)
-            continue
-        if session.id == session_id:
-            yield adapter, Reading(record=record, session=session)
-        else:
-            _leave_out(session_id, adapter, "it is of another session")
 
 
 def _leave_out(session_id: str, adapter: LegacyAdapter, reason: str) -> None:
@@ -117,26 +98,16 @@ def _leave_out(session_id: str, adapter: LegacyAdapter, reason: str) -> None:
     )
 
 
-def _merged(found: Mapping[LegacyAdapter, Reading]) -> Merged:
-    """Return the one session; what a single store says stays as it is, as in a backfill."""
-    if len(found) == 1:
-        return Merged(session=next(iter(found.values())).session, conflicts=())
-    return merge(
-        Candidate(store=adapter.store, session=reading.session)
-        for adapter, reading in found.items()
-    )
-
-
 def _note_conflicts(tiers: Tiers, found: Mapping[LegacyAdapter, Reading], merged: Merged) -> None:
     """Put on record what the less trusted stores say against the others."""
     for adapter, reading in list(found.items())[1:]:
         theirs = [each for each in merged.conflicts if adapter.store in each.values]
-        finding = conflicts.Finding(
+        finding = recording.Finding(
             session_id=reading.id,
             digest=reading.record.digest,
             evidence=evidence.of_conflicts(theirs),
         )
-        conflicts.record(
+        recording.record(
             source=adapter.source,
             findings=[finding] if theirs else [],
             now=tiers.clock.now(),

@@ -31,8 +31,12 @@ def legacy_copies(session_id: str) -> Iterator[OtherCopy]:
         name = f"legacy {source}"
         try:
             adapter = get_adapter(source)
-            if not adapter.needs_request:
-                yield _copy(name, adapter, session_id)
+            if adapter.needs_request:
+                continue
+            found = _copy(name, adapter, session_id)
+            # That this process' own memory lacks it says nothing of the others'.
+            if found.session is not None or adapter.supports_scan:
+                yield found
         except UnreadableRecordError as exc:
             yield OtherCopy(name=name, error=f"has a record that cannot be read: {exc.reason}")
         except (LegacyAdaptersError, ImproperlyConfigured) as exc:

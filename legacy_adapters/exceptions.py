@@ -82,5 +82,9 @@ class CompromisedTokenError(LegacyTokenError):
         self.session_id = session_id
 
 
+class TooManyEntriesError(LegacyAdaptersError):
+    """The browser holds more sessions than a browser ever does."""
+
+
 class ResolutionRefusedError(LegacyAdaptersError):
     """The conflict cannot be resolved so. Look at it again."""

@@ -14,7 +14,9 @@ class ImportRecord(models.Model):
     """One legacy record that became a session, or went into one.
 
     While the session is still at ``unified_version`` nobody has changed it here, so a newer state
-    of the record (another ``digest``) may replace it.
+    of the record (another ``digest``) may replace it. No session is ever at 0 or -1
+    (``MIXED`` and ``DECIDED`` in `migration.importing.records`): it says more than the record, or a
+    person has decided between them.
     """
 
     source = models.CharField(max_length=64)

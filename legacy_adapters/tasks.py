@@ -17,9 +17,9 @@ from legacy_adapters.exceptions import LegacyAdaptersError
 from legacy_adapters.local_storage import keeping
 from legacy_adapters.migration.backfill import runs
 from legacy_adapters.migration.backfill.pace import Throttle, backfill_pacer
-from legacy_adapters.migration.backfill.place import rows
 from legacy_adapters.migration.backfill.working import Worker
 from legacy_adapters.models import BackfillRun
+from legacy_adapters.tables import rows
 from sessions_unified.exceptions import TierUnavailableError
 from sessions_unified.tiers import get_tiers
 

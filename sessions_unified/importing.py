@@ -94,7 +94,7 @@ def _sealed(session: SessionSnapshot) -> SessionSnapshot:
 def settle_imported(
     tiers: Tiers, sessions: Iterable[SessionSnapshot], *, source: str
 ) -> dict[str, int]:
-    """Settle what is past its end; return the versions that all of these are at now."""
+    """Settle what is past its end; return the versions of those alone, which are new."""
     now = tiers.clock.now()
     due = [session.id for session in sessions if session.expires_at <= now]
     if not due:

@@ -166,14 +166,16 @@ def _copy(copy: OtherCopy, truth: SessionSnapshot | None, *, shows_pii: bool) ->
 def _fields(session: SessionSnapshot, *, shows_pii: bool) -> dict[str, Any]:
     wire = to_wire(session, shows_internal=True)
     shown = wire if shows_pii else mask_session(wire)
-    secrets = {"vaultId": session.vault_id, "paymentToken": session.payment_token}
-    return shown | {name: mask_json(value) for name, value in secrets.items()}
+    return {**shown, **mask_json(_secrets(session))}
 
 
 def _unmasked(session: SessionSnapshot) -> dict[str, Any]:
     """Return what is compared, and never shown."""
-    secrets = {"vaultId": session.vault_id, "paymentToken": session.payment_token}
-    return to_wire(session, shows_internal=True) | secrets
+    return to_wire(session, shows_internal=True) | _secrets(session)
+
+
+def _secrets(session: SessionSnapshot) -> dict[str, Any]:
+    return {"vaultId": session.vault_id, "paymentToken": session.payment_token}
 
 
 def _camel(name: str) -> str:

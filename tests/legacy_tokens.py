@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from legacy_adapters.cookie.tokens import Secrets
+from legacy_adapters.cookie.tokens import Secrets, check_times, read_token
 
 SAMPLES = Path(__file__).resolve().parent / "samples"
 
@@ -72,6 +72,13 @@ def token(
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def open_token(text: str, secrets: Secrets, *, now: datetime) -> dict[str, Any]:
+    """Return the claims of a token that is valid now."""
+    claims = read_token(text, secrets)
+    check_times(claims, now=now)
+    return claims
 
 
 def claims_of(text: str) -> dict[str, Any]:

@@ -15,12 +15,12 @@ from django.utils.html import format_html
 
 from legacy_adapters.admin.base import LegacyAdmin, SourceFilter, moment
 from legacy_adapters.admin.run_page import (
+    annotated_tally,
     counts_of,
     moments_of,
     progress_of,
     slices_of,
     state_badge,
-    tally_of,
 )
 from legacy_adapters.migration.backfill import runs
 from legacy_adapters.migration.backfill.reporting import KINDS
@@ -82,12 +82,12 @@ class BackfillRunAdmin(LegacyAdmin[BackfillRun]):
     @admin.display(description="records read")
     def read(self, run: BackfillRun) -> str:
         """How many, of about how many."""
-        return f"{tally_of(run).read:,} of {run.total:,}"
+        return f"{annotated_tally(run).read:,} of {run.total:,}"
 
     @admin.display(description="to look at")
     def found(self, run: BackfillRun) -> str:
         """What a person may want to know of."""
-        tally = tally_of(run)
+        tally = annotated_tally(run)
         parts = [
             f"{number:,} {name}"
             for name in ("conflicting", "unreadable", "masked")

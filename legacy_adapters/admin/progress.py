@@ -13,14 +13,11 @@ _HOUR: Final = 60 * _MINUTE
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """What has been read of about ``total`` records, in ``seconds`` since the beginning.
-
-    A pause in between counts as time, so that the rate is rather too low.
-    """
+    """What has been read of about ``total`` records, at ``rate`` a second; None: not known."""
 
     read: int
     total: int
-    seconds: float
+    rate: float | None
     is_running: bool
     is_finished: bool
 
@@ -30,11 +27,6 @@ class Progress:
         if self.is_finished:
             return 100
         return min(99, 100 * self.read // self.total) if self.total else 0
-
-    @property
-    def rate(self) -> float:
-        """Records a second; 0 if that is not known."""
-        return self.read / self.seconds if self.seconds > 0 else 0.0
 
     @property
     def rate_text(self) -> str:

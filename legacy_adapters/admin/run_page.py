@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from legacy_adapters.admin.base import moment
 from legacy_adapters.admin.progress import Progress
 from legacy_adapters.migration.backfill import runs
-from legacy_adapters.migration.backfill.reporting import KINDS, Tally
+from legacy_adapters.migration.backfill.reporting import KINDS, Tally, rows_per_second
 from legacy_adapters.models import BackfillRun
 from sessions_unified.admin import formatting
-from sessions_unified.clock import get_clock
 
 if TYPE_CHECKING:
     from django.utils.safestring import SafeString
@@ -40,19 +39,18 @@ def state_badge(run: BackfillRun) -> SafeString:
     return formatting.coloured(_LOOKS[State(run.state)], run.get_state_display())
 
 
-def tally_of(run: Any) -> Tally:
+def annotated_tally(run: Any) -> Tally:
     """Return the counts that came with the row."""
     return Tally(**{name: getattr(run, f"sum_{name}") or 0 for name in KINDS})
 
 
 def progress_of(run: Any) -> Progress:
     """Return how far a run is."""
-    last_at = get_clock().now() if run.state == State.RUNNING else run.last_at
-    end = run.finished_at or last_at
+    read = annotated_tally(run).read
     return Progress(
-        read=tally_of(run).read,
+        read=read,
         total=run.total,
-        seconds=(end - run.started_at).total_seconds() if run.started_at and end else 0.0,
+        rate=rows_per_second(run, read=read, last_at=run.last_at),
         is_running=run.state == State.RUNNING,
         is_finished=run.state == State.FINISHED,
     )
@@ -66,7 +64,7 @@ def moments_of(run: BackfillRun) -> list[tuple[str, SafeString | str]]:
 
 def counts_of(run: BackfillRun) -> list[tuple[str, str]]:
     """Return how many records became what, each with its label."""
-    tally = tally_of(run)
+    tally = annotated_tally(run)
     read = f"{tally.read:,} of about {run.total:,}"
     return [("Read", read), *((_LABELS[name], f"{getattr(tally, name):,}") for name in KINDS)]
 
@@ -87,7 +85,7 @@ def slices_of(run: BackfillRun) -> list[dict[str, Any]]:
 
 
 def _key(text: str | None, otherwise: str) -> str:
-    return runs.key_of(text) or otherwise
+    return runs.decode_key(text) or otherwise
 
 
 def _state(part: BackfillSlice) -> str:

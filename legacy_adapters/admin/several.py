@@ -10,8 +10,8 @@ from django.template.response import TemplateResponse
 
 from legacy_adapters.admin.deciding import ReasonForm, refusal_of, sentence_of
 from legacy_adapters.conflicts.resolving import Decision, Shown, keep_ours
-from legacy_adapters.migration.backfill.place import rows
 from legacy_adapters.models import SessionConflict
+from legacy_adapters.tables import rows
 from sessions_unified.admin import formatting
 from sessions_unified.models import UnifiedSession
 

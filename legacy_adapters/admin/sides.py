@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from legacy_adapters.conflicts.admitting import said_elsewhere
 from legacy_adapters.conflicts.cases import FoundRecord, read_record
 from legacy_adapters.exceptions import SourceUnavailableError
-from legacy_adapters.migration.backfill.place import rows
+from legacy_adapters.tables import rows
 from sessions_unified.exceptions import SealedValueError
 from sessions_unified.importing import is_taken
 from sessions_unified.models import UnifiedSession

@@ -10,7 +10,7 @@ from sessions_unified.api.serializers import SessionSchema
 
 BLOB: Final = {
     "type": "object",
-    "description": "The browser's `webseed_funnel_sessions`, as it is: session id → entry.",
+    "description": "What localStorage holds for the old pages, as it is: session id → entry.",
     "additionalProperties": {"type": "object", "additionalProperties": True},
 }
 """The request's schema: any text is answered."""
@@ -40,6 +40,7 @@ class SyncProblemSchema(serializers.Serializer[Any]):
 class SyncSchema(serializers.Serializer[Any]):
     """``POST /api/session/sync``."""
 
+    key = serializers.CharField(help_text="where localStorage holds the entries")
     sessions = serializers.DictField(
         child=SessionSchema(), help_text="by id: what this browser may see"
     )

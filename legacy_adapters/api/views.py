@@ -14,9 +14,9 @@ from legacy_adapters.api.parsers import RawParser
 from legacy_adapters.api.serializers import BLOB, SyncSchema
 from legacy_adapters.api.throttles import SyncThrottle
 from legacy_adapters.conf import get_adapter, get_sources
-from legacy_adapters.exceptions import SourceUnavailableError
+from legacy_adapters.exceptions import SourceUnavailableError, TooManyEntriesError
 from legacy_adapters.local_storage import LocalStorageAdapter
-from legacy_adapters.local_storage.blobs import TooManyEntriesError, parse
+from legacy_adapters.local_storage.blobs import parse
 from legacy_adapters.local_storage.store import attach
 from legacy_adapters.local_storage.syncing import Sync
 from sessions_unified.api.authentication import KeyAuthentication, TokenAuthentication
@@ -64,7 +64,7 @@ class SyncView(SessionAPIView):
         responses={200: SyncSchema, **dict.fromkeys((401, 403, 413, 429, 503), ProblemSchema)},
         summary="Synchronise a browser's old sessions",
         description="The body is what the browser's localStorage holds under "
-        "`webseed_funnel_sessions`: at most 256 KiB, 32 levels and 200 sessions. None of it is "
+        "the old pages' key, as it is: at most 256 KiB, 32 levels and 200 sessions. None of it is "
         "believed. Answers with the session that the caller's token opens, and with what the "
         "browser should hold (`keep`) and forget (`drop`); it leaves everything else as it is. "
         "Without a session it may begin a new one with `startOver`.",
@@ -106,6 +106,7 @@ class SyncView(SessionAPIView):
 def _answer(sync: Sync) -> dict[str, object]:
     own, lines = sync.own, sync.start_over
     return {
+        "key": sync.adapter.key,
         "sessions": {} if own is None else {own.id: to_wire(own)},
         "keep": sync.store.keep,
         "drop": list(sync.store.drop),

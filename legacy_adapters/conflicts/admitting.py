@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from legacy_adapters.conf import get_adapters
-from legacy_adapters.exceptions import ResolutionRefusedError, UnreadableRecordError
-from legacy_adapters.merging import Candidate, merge
+from legacy_adapters.exceptions import ResolutionRefusedError
 from legacy_adapters.migration.importing import records
-from legacy_adapters.migration.importing.records import Reading
+from legacy_adapters.migration.importing.gathering import gather, together
 from sessions_unified.importing import import_sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from legacy_adapters.base import LegacyAdapter
+    from legacy_adapters.migration.importing.records import Reading
     from legacy_adapters.models import SessionConflict
     from sessions_unified.snapshot import SessionSnapshot
     from sessions_unified.tiers import Tiers
@@ -38,7 +38,7 @@ def said_elsewhere(conflict: SessionConflict) -> SessionSnapshot | None:
         SourceUnavailableError: a store did not answer.
 
     """
-    return _together(dict(_readings(conflict)))
+    return _agreed(_gathered(conflict))
 
 
 def admit(tiers: Tiers, conflict: SessionConflict) -> None:
@@ -49,8 +49,8 @@ def admit(tiers: Tiers, conflict: SessionConflict) -> None:
         SourceUnavailableError: a store did not answer.
 
     """
-    found = dict(_readings(conflict))
-    session = _together(found)
+    found = _gathered(conflict)
+    session = _agreed(found)
     if session is None:
         raise ResolutionRefusedError(_NOBODY)
     first = next(iter(found))
@@ -62,26 +62,21 @@ def admit(tiers: Tiers, conflict: SessionConflict) -> None:
         records.remember(tiers.database.alias, adapter.source, [reading], versions, now)
 
 
-def _readings(conflict: SessionConflict) -> Iterator[tuple[LegacyAdapter, Reading]]:
-    """Yield what each other store says; what cannot be read says nothing."""
-    for adapter in get_adapters():
-        is_other = adapter.store.is_trusted and adapter.source != conflict.source
-        record = adapter.peek(conflict.session_id) if is_other else None
-        if record is None:
-            continue
-        try:
-            session = adapter.to_unified(record)
-        except UnreadableRecordError:
-            continue
-        if session.id == conflict.session_id:
-            yield adapter, Reading(record=record, session=session)
-
-
-def _together(found: Mapping[LegacyAdapter, Reading]) -> SessionSnapshot | None:
-    if len(found) <= 1:
-        return next((reading.session for reading in found.values()), None)
-    merged = merge(
-        Candidate(store=adapter.store, session=reading.session)
-        for adapter, reading in found.items()
+def _gathered(conflict: SessionConflict) -> dict[LegacyAdapter, Reading]:
+    """Return what each other store says; what cannot be read says nothing."""
+    others = (
+        each for each in get_adapters() if each.store.is_trusted and each.source != conflict.source
     )
+    return gather(
+        others,
+        conflict.session_id,
+        peek=lambda adapter, session_id: adapter.peek(session_id),
+        leave_out=lambda _adapter, _reason: None,
+    )
+
+
+def _agreed(found: Mapping[LegacyAdapter, Reading]) -> SessionSnapshot | None:
+    if not found:
+        return None
+    merged = together(found)
     return None if merged.is_blocked else merged.session

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from legacy_adapters.conf import get_adapter
 from legacy_adapters.exceptions import UnknownSourceError, UnreadableRecordError
-from legacy_adapters.merging.comparing import differing
+from legacy_adapters.merging.comparing import KEPT_ASIDE, differing
 from sessions_unified.clock import get_clock
 
 if TYPE_CHECKING:
     from legacy_adapters.models import SessionConflict
     from legacy_adapters.stores import Store
     from sessions_unified.snapshot import SessionSnapshot
-
-_KEPT: Final = frozenset({"metadata"})
-"""Where a session keeps what has no other place in it: no format names it, all of them fill it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +65,10 @@ def read_record(conflict: SessionConflict) -> FoundRecord:
         text = f"The record cannot be read: {exc.reason}."
         return FoundRecord(session=None, digest=record.digest, problem=text)
     return FoundRecord(
-        session=session, digest=record.digest, fields=adapter.fields | _KEPT, store=adapter.store
+        session=session,
+        digest=record.digest,
+        fields=adapter.fields | KEPT_ASIDE,
+        store=adapter.store,
     )
 
 

@@ -13,9 +13,10 @@ from legacy_adapters.conflicts.admitting import admit
 from legacy_adapters.conflicts.cases import read_record
 from legacy_adapters.conflicts.takeable import obstacle, whole_obstacle
 from legacy_adapters.exceptions import ResolutionRefusedError
-from legacy_adapters.migration.backfill.place import atomic, rows
-from legacy_adapters.migration.importing.records import MIXED
+from legacy_adapters.merging.comparing import KEPT_ASIDE
+from legacy_adapters.migration.importing.records import DECIDED, MIXED
 from legacy_adapters.models import ImportRecord, SessionConflict
+from legacy_adapters.tables import atomic, rows
 from sessions_unified.clock import get_clock
 from sessions_unified.exceptions import SessionNotFoundError
 from sessions_unified.importing import is_taken
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
 
     from sessions_unified.manager import UnifiedSessionManager
     from sessions_unified.snapshot import SessionSnapshot
-
-DECIDED: Final = -1
-"""As an import record's version: no session is ever at it, so that the session counts as changed
-here. Another state of the record is a conflict again, and never merged over the decision."""
 
 _MOVED: Final = (
     "The session has changed since this page was shown. Nothing was written; look again."
@@ -127,7 +124,7 @@ def take_theirs(
                 checks_flow=False,
             )
             session_imported.send(sender=UnifiedSession, sessions=[after])
-            left = set(found.differing(after)) - {"metadata"}
+            left = set(found.differing(after)) - KEPT_ASIDE
             follows_at = DECIDED if left else MIXED
             taken = SessionConflict.State.TAKEN
             _close(conflict, taken, shown, decision, follows_at=follows_at)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from legacy_adapters import metrics
 from legacy_adapters.base import AdapterHealth, LegacyAdapter, LegacyRecord, digest_of
-from legacy_adapters.cookie import jws, mapping, store, tokens
+from legacy_adapters.cookie import jws, mapping, store, tokens, writing
 from legacy_adapters.exceptions import (
     LegacyTokenError,
     SourceUnavailableError,
@@ -104,8 +104,10 @@ class CookieAdapter(LegacyAdapter):
 
     def save(self, record: LegacyRecord) -> None:
         """Have the response set the cookie, signed, for the next 30 minutes."""
-        if self.request is None or not self.cookie.secrets.usable:
-            raise SourceUnavailableError(None if self.request is None else _NOTHING_OPENS)
+        if self.request is None:
+            raise UnwritableRecordError("there is no request whose browser could hold it")
+        if not self.cookie.secrets.usable:
+            raise SourceUnavailableError(_NOTHING_OPENS)
         if record.id is None:
             raise UnwritableRecordError("id is missing")
         claims = self._claims() or {}
@@ -113,7 +115,7 @@ class CookieAdapter(LegacyAdapter):
         merged = {**others, **record.data, "id": record.id}
         data = {name: value for name, value in merged.items() if value is not None}
         try:
-            fits = store.put(self.request, self.cookie, data, lifetime=mapping.LIFETIME)
+            fits = store.put(self.request, self.cookie, data, lifetime=writing.LIFETIME)
         except (TypeError, ValueError, RecursionError):
             raise UnwritableRecordError("it is no JSON") from None
         if not fits:
@@ -139,7 +141,7 @@ class CookieAdapter(LegacyAdapter):
         self, session: SessionSnapshot, *, before: LegacyRecord | None = None
     ) -> LegacyRecord:
         """Return the data that says what the session says; it ends in 30 minutes at most."""
-        data = mapping.to_data(
+        data = writing.to_data(
             session,
             store=self.store,
             before=None if before is None else before.data,

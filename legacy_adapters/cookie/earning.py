@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import unicodedata
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import Error as DatabaseError
@@ -18,6 +17,7 @@ from legacy_adapters.exceptions import (
     LegacyAdaptersError,
     LegacyTokenError,
 )
+from legacy_adapters.merging.references import plain_email
 from sessions_unified.clock import get_clock
 from sessions_unified.conf import get_conf
 from sessions_unified.cookies import issue_cookie
@@ -96,8 +96,7 @@ def _session_of(
 
 def _folded(email: Any) -> str:
     """Return an address as two shops' spellings of it compare."""
-    text = unicodedata.normalize("NFC", email if isinstance(email, str) else "").strip()
-    return unicodedata.normalize("NFC", text.casefold())
+    return plain_email(email if isinstance(email, str) else None)
 
 
 def _our_cookie(session: SessionSnapshot) -> Morsel[str]:

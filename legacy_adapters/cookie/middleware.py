@@ -10,7 +10,7 @@ from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.deprecation import MiddlewareMixin
 
 from legacy_adapters.conf import get_adapter, get_sources
-from legacy_adapters.cookie import mapping, store
+from legacy_adapters.cookie import store, writing
 from legacy_adapters.cookie.adapter import CookieAdapter
 from legacy_adapters.cookie.earning import earn_token
 from sessions_unified.conf import get_conf
@@ -100,7 +100,7 @@ def _set(response: HttpResponseBase, cookie: store.Cookie, written: store.Writte
     response.set_cookie(
         cookie.name,
         "" if written is None else written.token,
-        max_age=0 if written is None else int(mapping.LIFETIME.total_seconds()),
+        max_age=0 if written is None else int(writing.LIFETIME.total_seconds()),
         secure=cookie.secure,
         httponly=True,
         samesite="Lax",

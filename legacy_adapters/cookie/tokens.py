@@ -39,23 +39,11 @@ class Secrets:
         return tuple(secret for secret in self.trusted if secret not in self.compromised)
 
 
-def open_token(text: str, secrets: Secrets, *, now: datetime) -> dict[str, Any]:
-    """Return the claims of a token that is valid now.
-
-    Raises:
-        LegacyTokenError: for every kind of bad token; `CompromisedTokenError` for one kind.
-
-    """
-    claims = read_token(text, secrets)
-    check_times(claims, now=now)
-    return claims
-
-
 def read_token(text: str, secrets: Secrets) -> dict[str, Any]:
     """Return the claims of a token that the shop signed, past its end or not.
 
     Raises:
-        LegacyTokenError: as `open_token`, apart from the times.
+        LegacyTokenError: for every kind of bad token; `CompromisedTokenError` for one kind.
 
     """
     parts = jws.take_apart(text)

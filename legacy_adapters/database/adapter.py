@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 _json = msgspec.json.Decoder(float_hook=Decimal)
 
 _BROKEN: Final = "its JSON cannot be read: it is nested too deeply"
-_RIGHTS: Final = ("INSERT", "UPDATE", "DELETE")
 
 
 class DatabaseAdapter(LegacyAdapter):
@@ -229,13 +228,12 @@ class DatabaseAdapter(LegacyAdapter):
         return to_row(session, flow=get_flow(), before=row, rename=self._naming.theirs)
 
     def health(self) -> AdapterHealth:
-        """Say whether the table is there with the columns that are read, and can be written."""
+        """Say whether the table is there, with the columns that are read, and may be read."""
         try:
             problem = self._problem()
-            hint = None if problem else self._hint()
         except SourceUnavailableError as exc:
             return AdapterHealth(source=self.source, problem=str(exc))
-        return AdapterHealth(source=self.source, problem=problem, hint=hint)
+        return AdapterHealth(source=self.source, problem=problem)
 
     def _problem(self) -> str | None:
         columns = self.table.columns()
@@ -247,15 +245,6 @@ class DatabaseAdapter(LegacyAdapter):
         if not self.table.may("SELECT"):
             return f"The table {self.table.name} may not be read: GRANT SELECT on it."
         return None
-
-    def _hint(self) -> str | None:
-        lacking = [right for right in _RIGHTS if not self.table.may(right)]
-        if not lacking:
-            return None
-        return (
-            f"The table {self.table.name} can be read, and not written as the stages from "
-            f"dual_write on need it: GRANT {', '.join(lacking)} on it."
-        )
 
     def _name(self, name: str) -> str:
         return self._naming.their_name(name)

@@ -34,8 +34,6 @@ def update(table: Table, row: Mapping[str, Any], *, session_id: str) -> bool:
     Not ``INSERT … ON CONFLICT``: that checks NOT NULL of columns that nobody named, and it needs
     an index that is unique.
     """
-    if not row:
-        return False
     changes = ", ".join(f"{column(name)} = {value}" for name, value in _values(row))
     statement = f"UPDATE {{}} AS t SET {changes} FROM {_ROW} WHERE t.{{id}} = %(id)s"
     return _run(table, statement, row, id=session_id) > 0

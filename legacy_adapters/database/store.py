@@ -121,11 +121,10 @@ class Table:
         found = self.fetch(_COLUMNS.format(condition=condition), [self.quoted])
         return frozenset(name for name, _ in found)
 
-    def may(self, *rights: str) -> bool:
-        """Tell whether this user has all of these rights on the table: ``UPDATE``, …."""
-        held = " AND ".join(["has_table_privilege(to_regclass(%s), %s)"] * len(rights))
-        params = [value for right in rights for value in (self.quoted, right)]
-        ((answer,),) = self.fetch(f"SELECT {held}", params)
+    def may(self, right: str) -> bool:
+        """Tell whether this user has a right on the table: ``SELECT``, ``UPDATE``, …."""
+        statement = "SELECT has_table_privilege(to_regclass(%s), %s)"
+        ((answer,),) = self.fetch(statement, [self.quoted, right])
         return bool(answer)
 
     @property

@@ -20,7 +20,7 @@ def read_products(value: Any, currency: str) -> tuple[tuple[Product, ...], Any]:
         return (), None
     if not isinstance(value, list | tuple):
         return (), storable(value)
-    products = [read_product(unwrapped(line), currency) for line in value]
+    products = [_read_product(unwrapped(line), currency) for line in value]
     odd = [
         {"position": position, "line": storable(line)}
         for position, (line, product) in enumerate(zip(value, products, strict=True))
@@ -29,7 +29,7 @@ def read_products(value: Any, currency: str) -> tuple[tuple[Product, ...], Any]:
     return tuple(product for product in products if product is not None), odd or None
 
 
-def read_product(line: Any, currency: str) -> Product | None:
+def _read_product(line: Any, currency: str) -> Product | None:
     """Return one line; None if it names no product. What it can't say otherwise is in ``extra``."""
     if not isinstance(line, dict):
         return None

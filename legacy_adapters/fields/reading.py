@@ -134,15 +134,15 @@ def step(
     )
 
 
-def customer(value: Any, kept: dict[str, Any], name: str = "customerInfo") -> FrozenDict | None:
-    """Return the customer's object; anything else is kept aside under ``name``."""
+def customer(value: Any, kept: dict[str, Any]) -> FrozenDict | None:
+    """Return the customer's object; anything else is kept aside."""
     found = values.unwrapped(value)
     if found is None:
         return None
     if isinstance(found, dict):
         told: FrozenDict = freeze(values.storable(found))
         return told
-    kept[name] = values.storable(value)
+    kept["customerInfo"] = values.storable(value)
     return None
 
 

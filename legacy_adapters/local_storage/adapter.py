@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 
 class LocalStorageAdapter(LegacyAdapter):
-    """The key ``webseed_funnel_sessions`` of the browser that sent it with the request.
+    """One key of the localStorage of the browser that sent it with the request.
 
     Attributes:
+        key: the key that the old pages use; answers name it.
         syncs_per_minute: how often one address, and one session, may send it.
         trusted_proxies: how many reverse proxies of the site add to ``X-Forwarded-For``.
 
@@ -42,10 +43,12 @@ class LocalStorageAdapter(LegacyAdapter):
         *,
         source: str,
         request: HttpRequest | None = None,
+        key: str = "webseed_funnel_sessions",
         syncs_per_minute: int = 30,
         trusted_proxies: int = 0,
     ) -> None:
         super().__init__(source=source, request=request)
+        self.key = key
         self.syncs_per_minute = syncs_per_minute
         self.trusted_proxies = trusted_proxies
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from legacy_adapters.exceptions import LegacyAdaptersError, UnreadableRecordError
+from legacy_adapters.exceptions import TooManyEntriesError, UnreadableRecordError
 from legacy_adapters.local_storage.decoding import (
     DOUBLED,
     MAX_DEPTH,
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 
 MAX_BYTES: Final = 256 * 1024
 MAX_ENTRIES: Final = 200
-
-
-class TooManyEntriesError(LegacyAdaptersError):
-    """The browser holds more sessions than a browser ever does."""
 
 
 @dataclass(frozen=True, kw_only=True)

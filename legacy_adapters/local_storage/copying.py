@@ -12,6 +12,7 @@ from rest_framework.exceptions import ValidationError
 
 from legacy_adapters.fields import values
 from legacy_adapters.fields.reading import is_secret
+from legacy_adapters.merging.person import is_empty
 from sessions_unified.api.problems import flatten
 from sessions_unified.api.serializers import MAX_LINES, MAX_QUANTITY, CustomerSerializer
 from sessions_unified.card_data import find_card_data
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _MAX_TEXT: Final = 200
 _MAX_ID: Final = 64
 _FIELD: Final = "customerInfo"
+# What the server gives a customer: the old shop signed it into its cookie.
+_SERVERS: Final = frozenset({"customerId"})
 
 
 class Refusals:
@@ -56,7 +59,7 @@ def lacking_customer(
     added = {
         name: value
         for name, value in offered.items()
-        if _is_empty(before.get(name)) and not _is_empty(value)
+        if is_empty(before.get(name)) and not is_empty(value)
     }
     for name in list(added):
         for code, reason in _objections(name, raw.get(name, added[name])):
@@ -82,7 +85,7 @@ def _objections(name: str, value: Any) -> Iterator[tuple[str, str]]:
         except ValidationError as exc:
             for each in flatten(exc.detail, shown):
                 yield "refused_customer", f"{each['field']}: {each['message']}"
-    elif is_secret(name) or len(name) > _MAX_ID or not _is_small(value):
+    elif name in _SERVERS or is_secret(name) or len(name) > _MAX_ID or not _is_small(value):
         yield "refused_customer", f"{shown}: this is not taken from a browser."
 
 
@@ -90,10 +93,6 @@ def _is_small(value: Any) -> bool:
     if isinstance(value, str):
         return len(value) <= _MAX_TEXT
     return isinstance(value, bool | int | float)
-
-
-def _is_empty(value: Any) -> bool:
-    return value is None or (isinstance(value, str | dict | list | tuple) and not value)
 
 
 def lacking_order(

@@ -11,8 +11,8 @@ from django.db.models import F
 
 from legacy_adapters import metrics
 from legacy_adapters.models import KeptBlob
+from legacy_adapters.tables import rows
 from sessions_unified.card_data import mask_numbers
-from sessions_unified.conf import get_conf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,8 +54,8 @@ def _keep(text: str, reason: str, source: str, now: datetime) -> None:
     # Before the digest, which would else tell a number to whoever tries them all.
     text = mask_numbers(text, "[card number]")
     digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
-    rows = KeptBlob.objects.using(get_conf().DATABASE_ALIAS)
-    seen = rows.filter(digest=digest)
+    blobs = rows(KeptBlob)
+    seen = blobs.filter(digest=digest)
     if seen.update(times=F("times") + 1, last_seen_at=now):
         return
     kept = KeptBlob(
@@ -67,18 +67,17 @@ def _keep(text: str, reason: str, source: str, now: datetime) -> None:
         last_seen_at=now,
     )
     # Two browsers may send the same at once: the second is not counted, and nothing fails.
-    rows.bulk_create([kept], ignore_conflicts=True)
-    _drop_oldest(rows)
+    blobs.bulk_create([kept], ignore_conflicts=True)
+    _drop_oldest(blobs)
 
 
-def _drop_oldest(rows: QuerySet[KeptBlob]) -> None:
-    newest_first = rows.order_by("-last_seen_at", "-pk")
+def _drop_oldest(blobs: QuerySet[KeptBlob]) -> None:
+    newest_first = blobs.order_by("-last_seen_at", "-pk")
     surplus = list(newest_first.values_list("pk", flat=True)[MAX_KEPT:])
     if surplus:
-        rows.filter(pk__in=surplus).delete()
+        blobs.filter(pk__in=surplus).delete()
 
 
 def forget_old(now: datetime) -> int:
     """Delete what was sent longer ago than `MAX_AGE`; return how many."""
-    rows = KeptBlob.objects.using(get_conf().DATABASE_ALIAS)
-    return rows.filter(last_seen_at__lte=now - MAX_AGE).delete()[0]
+    return rows(KeptBlob).filter(last_seen_at__lte=now - MAX_AGE).delete()[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from legacy_adapters.conflicts import recording as conflicts
+from legacy_adapters.conflicts import recording
 from legacy_adapters.local_storage import copying
 from legacy_adapters.merging import Candidate, evidence, merge
 from legacy_adapters.stores import Store
@@ -50,12 +50,12 @@ def meet(
         ]
     )
     if merged.conflicts:
-        finding = conflicts.Finding(
+        finding = recording.Finding(
             session_id=session.id,
             digest=reading.record.digest,
             evidence=evidence.of_conflicts(merged.conflicts),
         )
-        conflicts.record(
+        recording.record(
             source=source,
             findings=[finding],
             now=get_clock().now(),

@@ -28,13 +28,18 @@ class Reading:
 
     @property
     def claims_payment(self) -> bool:
-        """Whether the browser says that this order is paid, so that it is not offered again."""
-        return self.session.is_paid or self.session.status == COMPLETED
+        """Whether the browser says that this order is paid."""
+        return is_bought(self.session)
 
     @property
     def age(self) -> tuple[datetime, str]:
         """What the newest has most of, by the browser's word."""
         return self.session.updated_at, self.session.id
+
+
+def is_bought(session: SessionSnapshot) -> bool:
+    """Tell whether a session is paid, so that it is not offered again."""
+    return session.is_paid or session.status == COMPLETED
 
 
 def read(adapter: LocalStorageAdapter) -> tuple[dict[str, Reading], list[Broken]]:

@@ -15,10 +15,9 @@ from legacy_adapters.exceptions import UnwritableRecordError
 from legacy_adapters.local_storage import keeping
 from legacy_adapters.local_storage.copying import Refusals
 from legacy_adapters.local_storage.meeting import meet
-from legacy_adapters.local_storage.readings import newest_order, read
+from legacy_adapters.local_storage.readings import is_bought, newest_order, read
 from sessions_unified.clock import get_clock
 from sessions_unified.exceptions import SessionExpiredError, SessionNotFoundError
-from sessions_unified.flow import COMPLETED
 
 if TYPE_CHECKING:
     from legacy_adapters.base import LegacyRecord
@@ -96,14 +95,14 @@ class Sync:
             if self.adapter.is_expired(reading.record):
                 reading = None  # past its end it says nothing, as ever
         try:
-            # Only what the stores of the server say; this request's storage is not believed.
+            # What trusted stores say, the signed cookie too; never this storage.
             import_on_contact(session_id, self.adapter.request)
             session = self.manager.get_session(session_id, fresh=True)
             if reading is not None:
                 session = self._met(session, reading)
         except (SessionNotFoundError, SessionExpiredError) as exc:
             self.adapter.delete(session_id)
-            if reading is not None and not _is_bought(exc):
+            if reading is not None and not _was_bought(exc):
                 self._over.append(reading)
             return False
         self.own = session
@@ -133,7 +132,6 @@ class Sync:
         self.problems.append(problem if session_id is None else {**problem, "id": session_id})
 
 
-def _is_bought(exc: SessionNotFoundError | SessionExpiredError) -> bool:
-    """Tell whether the session that is over was paid, so that it is not offered again."""
+def _was_bought(exc: SessionNotFoundError | SessionExpiredError) -> bool:
     last = exc.session if isinstance(exc, SessionExpiredError) else None
-    return last is not None and (last.is_paid or last.status == COMPLETED)
+    return last is not None and is_bought(last)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.management.base import CommandError
-from django.utils.dateparse import parse_date, parse_datetime
-from django.utils.timezone import is_naive
+
+from legacy_adapters.management.options import moment, natural, positive
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from django.core.management.base import CommandParser
 
 BATCH_SIZE: Final = 5_000
@@ -41,7 +41,7 @@ def add_options(parser: CommandParser) -> None:
     )
     add(
         "--since",
-        type=moment,
+        type=moment_or_last,
         help="Only what was changed then or later, by the store's own word: an ISO 8601 time, "
         f"or {LAST!r}: since the beginning of the last finished run, less 10 minutes.",
     )
@@ -63,35 +63,14 @@ def refuse_contradictions(options: dict[str, Any]) -> None:
     given = [f"--{mode.replace('_', '-')}" for mode in modes if options[mode]]
     if len(given) > 1:
         raise CommandError(f"{' and '.join(given)} do not go together.")
+    if options["dry_run"] and options["workers"] > 1:
+        raise CommandError("--dry-run is for one worker.")
     if options["limit"] is not None and (options["workers"] > 1 or options["background"]):
         raise CommandError("--limit is for one worker, here.")
     if options["resume"] and options["since"] is not None:
         raise CommandError("--resume reads what its run began to read: leave out --since.")
 
 
-def positive(text: str) -> int:
-    """Return a whole number of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
-def natural(text: str) -> int:
-    """Return a whole number of at least 0."""
-    return positive(str(int(text) + 1)) - 1
-
-
-def moment(text: str) -> datetime | str:
-    """Return a time; one without an offset is UTC, a date its beginning."""
-    if text == LAST:
-        return text
-    try:
-        day = parse_date(text)
-        found = parse_datetime(text) if day is None else datetime(*day.timetuple()[:3], tzinfo=UTC)
-    except ValueError:
-        found = None
-    if found is None:
-        message = f"{text!r} is no time. Write 2026-11-21, 2026-11-21T08:30 or {LAST}."
-        raise ArgumentTypeError(message)
-    return found.replace(tzinfo=UTC) if is_naive(found) else found
+def moment_or_last(text: str) -> datetime | str:
+    """Return a time, or `LAST`."""
+    return text if text == LAST else moment(text, LAST)

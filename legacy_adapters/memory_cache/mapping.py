@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from legacy_adapters.cookie.mapping import FIELDS, LIFETIME, to_data, to_session
+from legacy_adapters.cookie.mapping import FIELDS, to_session
+from legacy_adapters.cookie.writing import to_data
 
-__all__ = ["FIELDS", "LIFETIME", "to_data", "to_session"]
+__all__ = ["FIELDS", "to_data", "to_session"]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from legacy_adapters.fields.writing import milliseconds
 from legacy_adapters.merging.answers import settled as settled_answers
 from legacy_adapters.merging.person import is_empty
 from legacy_adapters.merging.references import plain_email
-from legacy_adapters.merging.times import to_millisecond
 from legacy_adapters.stores import Store
 from sessions_unified.flow import COMPLETED, EXPIRED, get_flow
 from sessions_unified.snapshot import SessionSnapshot, Upsells
@@ -27,6 +27,9 @@ _NOT_COMPARED: Final = frozenset({"version", "updated_at", "expires_at"})
 COMPARED: Final = tuple(
     name for name in SessionSnapshot.__struct_fields__ if name not in _NOT_COMPARED
 )
+
+KEPT_ASIDE: Final = frozenset({"metadata"})
+"""Where a session keeps what has no other place in it: no format names it, all of them fill it."""
 
 _COOKIES: Final = frozenset({Store.COOKIE, Store.MEMORY_CACHE})
 
@@ -87,11 +90,11 @@ def _is_same_email(there: str | None, here: str | None) -> bool:
 
 
 def _is_same_birth(there: datetime, here: datetime) -> bool:
-    return to_millisecond(there) == to_millisecond(here)
+    return milliseconds(there) == milliseconds(here)
 
 
 def _is_no_older(there: datetime, here: datetime) -> bool:
-    return to_millisecond(there) >= to_millisecond(here)
+    return milliseconds(there) >= milliseconds(here)
 
 
 def _has_same_customer(there: Any, here: Any) -> bool:

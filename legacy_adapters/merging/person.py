@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from legacy_adapters.merging.references import LAST_VAULT_UPDATE, is_time
+from legacy_adapters.base import LAST_VAULT_UPDATE
+from legacy_adapters.merging.references import is_time
 from sessions_unified.snapshot import FrozenDict, freeze
 from sessions_unified.wire import INTERNAL_METADATA
 

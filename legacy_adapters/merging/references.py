@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
+from legacy_adapters.base import LAST_VAULT_UPDATE
 from legacy_adapters.fields.reading import kept_of
 from legacy_adapters.merging.progress import status
 from legacy_adapters.stores import Store
@@ -14,9 +15,6 @@ from sessions_unified.flow import PENDING
 if TYPE_CHECKING:
     from legacy_adapters.merging.candidates import Candidate
     from legacy_adapters.merging.copies import Copies
-
-LAST_VAULT_UPDATE: Final = "lastVaultUpdate"
-"""What the cookie's formats call the time, in epoch ms, at which the vault id was last changed."""
 
 
 def email(copies: Copies) -> str | None:

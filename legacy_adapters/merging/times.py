@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from legacy_adapters.fields.writing import milliseconds
 from sessions_unified.expiry import absolute_limit
 from sessions_unified.flow import COMPLETED
 
@@ -42,11 +43,6 @@ def version(copies: Copies) -> int:
     return copies.own.session.version if copies.own else 1
 
 
-def to_millisecond(at: datetime) -> datetime:
-    """Return a moment as the formats that count in milliseconds know it."""
-    return at.replace(microsecond=at.microsecond // 1000 * 1000)
-
-
 def claims_birth(claimed: datetime, known: datetime) -> bool:
     """Tell whether a browser names another birth; it counts in milliseconds."""
-    return to_millisecond(claimed) != to_millisecond(known)
+    return milliseconds(claimed) != milliseconds(known)

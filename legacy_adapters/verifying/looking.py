@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from legacy_adapters.exceptions import UnreadableRecordError
 from legacy_adapters.merging.comparing import differing
 from legacy_adapters.merging.evidence import of_fields
+from legacy_adapters.migration.importing.mapping import map_records
 from legacy_adapters.models import SessionConflict
 from legacy_adapters.verifying.findings import Finding, Kind
 from sessions_unified.models import UnifiedSession
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from legacy_adapters.base import LegacyAdapter, LegacyRecord
+    from legacy_adapters.migration.importing.records import Reading
     from sessions_unified.snapshot import SessionSnapshot
     from sessions_unified.tiers import Tiers
 
@@ -31,35 +32,26 @@ def look_at(
         SealedValueError: what is encrypted at rest here cannot be opened.
 
     """
-    sessions: dict[str, SessionSnapshot] = {}
-    digests: dict[str, str] = {}
-    for record in records:
-        try:
-            session = adapter.to_unified(record)
-        except UnreadableRecordError as exc:
-            yield Finding(id=record.id, kind=Kind.UNREADABLE, reason=exc.reason)
-            continue
-        if session.id in sessions:
-            yield Finding(id=record.id, kind=Kind.UNREADABLE, reason="id occurs more than once")
-            continue
-        sessions[session.id], digests[session.id] = session, record.digest
+    readings, unreadable = map_records(adapter, records)
+    for each in unreadable:
+        yield Finding(id=each.id, kind=Kind.UNREADABLE, reason=each.reason)
     # The legacy side was read before this one: what is written to both is seen here at the latest.
-    here = tiers.database.peek_many(sessions)
-    deleted = tombstones(tiers, sessions.keys() - here.keys())
+    here = tiers.database.peek_many(readings)
+    deleted = _tombstones(tiers, readings.keys() - here.keys())
     now = tiers.clock.now()
     others: list[Finding] = []
-    for session_id, session in sessions.items():
+    for session_id, reading in readings.items():
         if session_id in deleted:
             yield Finding(id=session_id, kind=Kind.DELETED)
         elif session_id not in here:
             yield Finding(id=session_id, kind=Kind.MISSING)
         else:
-            found = _compared(adapter, session, here[session_id].session, now)
+            found = _compared(adapter, reading.session, here[session_id].session, now)
             if found.kind is Kind.AGREES:
                 yield found
             else:
                 others.append(found)
-    yield from _judged(tiers, adapter.source, others, digests)
+    yield from _judged(tiers, adapter.source, others, readings)
 
 
 def _compared(
@@ -74,7 +66,7 @@ def _compared(
 
 
 def _judged(
-    tiers: Tiers, source: str, found: Sequence[Finding], digests: Mapping[str, str]
+    tiers: Tiers, source: str, found: Sequence[Finding], readings: Mapping[str, Reading]
 ) -> Iterator[Finding]:
     """Yield what differs, apart from what a person has decided for the record as it is now."""
     conflicts = SessionConflict.objects.using(tiers.database.alias).filter(
@@ -83,14 +75,14 @@ def _judged(
     decided = {
         each.session_id: frozenset(each.fields)
         for each in (conflicts.exclude(state=SessionConflict.State.OPEN) if found else ())
-        if each.digest == digests[each.session_id]
+        if each.digest == readings[each.session_id].record.digest
     }
     for each in found:
         is_decided = frozenset(each.fields) <= decided.get(each.id or "", frozenset())
         yield replace(each, kind=Kind.DECIDED) if is_decided else each
 
 
-def tombstones(tiers: Tiers, session_ids: Iterable[str]) -> frozenset[str]:
+def _tombstones(tiers: Tiers, session_ids: Iterable[str]) -> frozenset[str]:
     """Return which of these sessions were deleted here."""
     wanted = list(session_ids)
     if not wanted:

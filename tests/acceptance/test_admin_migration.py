@@ -18,7 +18,7 @@ from legacy_adapters.admin import deciding
 from legacy_adapters.conf import get_adapter
 from legacy_adapters.database.store import Table
 from legacy_adapters.merging import evidence
-from legacy_adapters.migration.backfill.runs import kept
+from legacy_adapters.migration.backfill.runs import encode_key
 from legacy_adapters.models import (
     BackfillFinding,
     BackfillRun,
@@ -555,12 +555,12 @@ def a_run(*, state: str = "running") -> BackfillRun:
     )
     bounds = [None, "ws_mw_5", None]
     for number in range(2):
-        lower, upper = (each and kept(each) for each in bounds[number : number + 2])
+        lower, upper = (each and encode_key(each) for each in bounds[number : number + 2])
         BackfillSlice.objects.create(
             run=run,
             lower=lower,
             upper=upper,
-            cursor=kept(f"ws_mw{number}_3abc"),
+            cursor=encode_key(f"ws_mw{number}_3abc"),
             is_finished=number == 0,
             claimed_by="host-1" if number else "",
             imported=14_000,

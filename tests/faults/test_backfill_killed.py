@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-ROWS = 2_000
+ROWS = 5_000
 KILLS = 6
 SEED = 5
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,9 +18,11 @@ from funnel.payments.verdicts import Source
 from funnel.upsell import process_upsell
 from legacy_adapters.conflicts.resolving import Decision, Shown, take_theirs
 from legacy_adapters.database import DatabaseAdapter
+from legacy_adapters.memory_cache import MemoryCacheAdapter
 from legacy_adapters.migration.backfill.whole import Report, backfill
 from legacy_adapters.migration.importing.records import MIXED
 from legacy_adapters.models import ImportRecord, SessionConflict
+from sessions_unified.clock import get_clock
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import SessionEvent, UnifiedSession
 from tests.legacy import create_table, other_database, paid_row, put, row
@@ -55,6 +58,10 @@ def counts(report: Report) -> dict[str, int]:
     }
     assert report.read == sum(found.values())
     return {name: number for name, number in found.items() if number}
+
+
+def a_minute_ago() -> str:
+    return (get_clock().now() - timedelta(minutes=1)).isoformat()
 
 
 def session(session_id: str = ID) -> UnifiedSession:
@@ -600,6 +607,55 @@ class TestOfTwoSources:
         assert versions() == {"database": 1, "twin": MIXED}
         put(adapter.table, row(email="there@example.org"))
         assert counts(backfill(adapter)) == {"conflicting": 1}
+
+
+class TestOfALessTrustedSource:
+    """A table, and a cache of all processes that holds the same sessions."""
+
+    @pytest.fixture
+    def entries(self) -> dict[str, dict[str, Any]]:
+        now = get_clock().now()
+        return {
+            ID: {
+                "id": ID,
+                "email": "ana@example.org",
+                "firstName": "Ana",
+                "createdAt": int(now.timestamp() * 1000),
+                "expiresAt": int((now + timedelta(minutes=30)).timestamp() * 1000),
+            }
+        }
+
+    @pytest.fixture
+    def cache(self, entries: dict[str, dict[str, Any]]) -> MemoryCacheAdapter:
+        return MemoryCacheAdapter(source="memory_cache", mapping=entries, shared=True)
+
+    def test_its_change_does_not_outvote_the_table(
+        self,
+        adapter: DatabaseAdapter,
+        cache: MemoryCacheAdapter,
+        entries: dict[str, dict[str, Any]],
+    ) -> None:
+        put(adapter.table, row(status="failed", created_at=a_minute_ago()))
+        backfill(adapter)
+        backfill(cache)
+        entries[ID]["firstName"] = "Anna"
+
+        assert counts(backfill(cache)) == {"merged": 1}
+        assert (session().status, session().customer) == ("failed", {"firstName": "Anna"})
+
+    def test_its_newer_card_counts(
+        self,
+        adapter: DatabaseAdapter,
+        cache: MemoryCacheAdapter,
+        entries: dict[str, dict[str, Any]],
+    ) -> None:
+        put(adapter.table, paid_row(created_at=a_minute_ago()))
+        backfill(adapter)
+        entries[ID] |= {"transactionId": "3029929089", "vaultId": "2", "lastVaultUpdate": 1e12}
+
+        assert counts(backfill(cache)) == {"merged": 1}
+        here = UnifiedSessionManager().get_session(ID, fresh=True)
+        assert here.vault_id == ChargeAttempt.objects.get().vault_id == "2"
 
 
 class TestTombstones:

@@ -93,7 +93,7 @@ class TestSlices:
 
         worker_of(run, adapter, limit=1).work()
 
-        assert runs.key_of(cursors(run)[0]) == "ws_1_\x00\ud8000"
+        assert runs.decode_key(cursors(run)[0]) == "ws_1_\x00\ud8000"
         report = end(run, adapter)
         assert report.tally.unreadable == 3
         assert {each.id for each in report.unreadable} == {f"ws_1_\ufffd?{n}" for n in range(3)}
@@ -205,7 +205,7 @@ class TestGoingOn:
         for number in range(1, 4):
             worker_of(run, adapter, limit=7).work()
             assert tally_of(run).read == 7 * number
-            assert runs.key_of(cursors(run)[0]) == f"ws_mwo5wwds_{7 * number:07}"
+            assert runs.decode_key(cursors(run)[0]) == f"ws_mwo5wwds_{7 * number:07}"
             assert_adds_up(run)
 
     def test_a_batch_that_fails_leaves_nothing(

@@ -11,6 +11,7 @@ import pytest
 from django.core.signals import request_finished
 from django.db import transaction
 from django.test import RequestFactory
+from msgspec.structs import replace
 
 from funnel.checkout import process_checkout
 from funnel.payments.models import ChargeAttempt
@@ -309,6 +310,24 @@ class TestStoresInTrouble:
         assert import_on_contact(ID) is None
         assert not UnifiedSession.objects.exists()
         assert "cannot be stored: DataError" in caplog.text
+
+    def test_text_that_is_none_to_our_database_is_none_too(
+        self,
+        table: DatabaseAdapter,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        put(table.table, row())
+        read = DatabaseAdapter.to_unified
+        monkeypatch.setattr(
+            DatabaseAdapter,
+            "to_unified",
+            lambda self, record: replace(read(self, record), email="ana\ud800@example.org"),
+        )
+
+        assert import_on_contact(ID) is None
+        assert not UnifiedSession.objects.exists()
+        assert "cannot be stored: UnicodeEncodeError" in caplog.text
 
 
 @pytest.fixture

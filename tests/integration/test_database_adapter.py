@@ -339,10 +339,7 @@ class TestRefusals:
         run("CREATE ROLE reader; GRANT SELECT, UPDATE ON funnel_sessions TO reader")
         run("SET LOCAL ROLE reader")
 
-        health = adapter.health()
-
-        assert health.is_healthy
-        assert "GRANT INSERT, DELETE on it" in (health.hint or "")
+        assert adapter.health().is_healthy
         with pytest.raises(SourceUnavailableError, match="cannot be written: permission denied"):
             adapter.delete(ID)
 

@@ -129,6 +129,7 @@ def test_what_only_the_browser_knows_of_the_customer_is_taken() -> None:
         ({"notes": {"a": 1}}, "refused_customer"),
         ({"vaultId": "428354408"}, "refused_customer"),
         ({f"key{n}": "x" * 200 for n in range(100)}, "refused_customer"),
+        ({"customerId": "cus_1"}, "refused_customer"),
     ],
 )
 def test_what_the_customer_may_not_hold_is_refused_and_told(
@@ -406,6 +407,7 @@ def test_an_empty_storage_is_nothing_broken(body: bytes) -> None:
         "drop": [],
         "startOver": None,
         "problems": [],
+        "key": "webseed_funnel_sessions",
     }
 
 
@@ -514,7 +516,9 @@ def test_any_body_is_answered(body: bytes) -> None:
     answer = send(body=body)
 
     assert answer.status_code in {200, 413}, answer.content
-    assert set(answer.json()) == {"sessions", "keep", "drop", "startOver", "problems"}
+    assert set(answer.json()) == {
+        *("key", "sessions", "keep", "drop", "startOver", "problems"),
+    }
 
 
 @pure(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])

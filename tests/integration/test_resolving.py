@@ -10,12 +10,12 @@ import pytest
 from django.db import connections
 
 from legacy_adapters.conf import get_adapter
-from legacy_adapters.conflicts.resolving import DECIDED, Decision, Shown, keep_ours, take_theirs
+from legacy_adapters.conflicts.resolving import Decision, Shown, keep_ours, take_theirs
 from legacy_adapters.conflicts.takeable import TAKEABLE, obstacle, whole_obstacle
 from legacy_adapters.database.store import Table
 from legacy_adapters.exceptions import ResolutionRefusedError
 from legacy_adapters.migration.backfill.whole import backfill
-from legacy_adapters.migration.importing.records import MIXED
+from legacy_adapters.migration.importing.records import DECIDED, MIXED
 from legacy_adapters.models import ImportRecord, SessionConflict
 from sessions_unified import get_manager
 from sessions_unified.clock import get_clock

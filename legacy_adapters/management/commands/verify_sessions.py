@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import random
-from argparse import ArgumentTypeError
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error as DatabaseError
-from django.utils.dateparse import parse_date, parse_datetime
 
 from legacy_adapters.conf import get_adapter
 from legacy_adapters.exceptions import (
@@ -19,12 +16,15 @@ from legacy_adapters.exceptions import (
     SourceUnavailableError,
     UnsupportedOperationError,
 )
+from legacy_adapters.management.options import moment, positive
 from legacy_adapters.verifying import Scope, advice, report_lines, verify
 from sessions_unified.exceptions import DatabaseUnavailableError, SealedValueError
 from sessions_unified.progress import progress
 from sessions_unified.tiers import get_tiers
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from legacy_adapters.base import LegacyAdapter
     from legacy_adapters.verifying import Report
 
@@ -150,30 +150,9 @@ def _readable(source: str) -> LegacyAdapter:
     return adapter
 
 
-def positive(text: str) -> int:
-    """Return a whole number of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
 def seconds(text: str) -> float:
     """Return a short duration."""
     number = float(text)
     if not 0 <= number <= _LONGEST_RECHECK:
         raise ValueError
     return number
-
-
-def moment(text: str) -> datetime:
-    """Return a day's beginning, or a time; in UTC unless it says another zone."""
-    try:
-        day = parse_date(text)
-        found = parse_datetime(text) if day is None else datetime(*day.timetuple()[:3], tzinfo=UTC)
-    except ValueError:
-        found = None
-    if found is None:
-        message = f"{text!r} is no time. Write 2026-11-21 or 2026-11-21T08:30."
-        raise ArgumentTypeError(message)
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
-from django.db import DataError, IntegrityError, transaction
+from django.db import transaction
 
 from legacy_adapters.base import MASKED
-from legacy_adapters.exceptions import UnreadableRecordError
 from legacy_adapters.fields.reading import kept_of
 from legacy_adapters.migration.backfill.reporting import NOTHING, Finding, Tally
-from legacy_adapters.migration.importing.batches import Reading, import_batch
-from sessions_unified.exceptions import InvalidChangeError
+from legacy_adapters.migration.importing.batches import import_batch
+from legacy_adapters.migration.importing.mapping import map_records
+from legacy_adapters.migration.importing.refusals import REFUSALS, is_duplicate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from legacy_adapters.base import LegacyAdapter, LegacyRecord
-    from legacy_adapters.migration.importing import batches
+    from legacy_adapters.migration.importing import meeting
+    from legacy_adapters.migration.importing.records import Reading
     from sessions_unified.tiers import Tiers
-
-# What a value that no column holds raises, on its way into the database.
-_REFUSALS = (DataError, IntegrityError, InvalidChangeError, ValueError)
-_UNIQUE_VIOLATION: Final = "23505"
 
 
 @dataclass(kw_only=True)
@@ -55,19 +52,12 @@ class Chunk:
     @classmethod
     def of(cls, adapter: LegacyAdapter, records: Sequence[LegacyRecord]) -> Self:
         """Map the records; an id that occurs again is unreadable."""
-        readings: dict[str, Reading] = {}
-        unreadable: list[Finding] = []
-        for record in records:
-            try:
-                session = adapter.to_unified(record)
-            except UnreadableRecordError as exc:
-                unreadable.append(_unreadable(record.id, exc.reason))
-                continue
-            if session.id in readings:
-                unreadable.append(_unreadable(record.id, "id occurs more than once"))
-                continue
-            readings[session.id] = Reading(record=record, session=session)
-        return cls(adapter=adapter, readings=tuple(readings.values()), unreadable=tuple(unreadable))
+        readings, unreadable = map_records(adapter, records)
+        return cls(
+            adapter=adapter,
+            readings=tuple(readings.values()),
+            unreadable=tuple(_unreadable(*each) for each in unreadable),
+        )
 
     def import_into(self, tiers: Tiers, *, is_dry_run: bool = False) -> Outcome:
         """Import them in one transaction, and say what became of them; a dry run undoes it."""
@@ -102,7 +92,7 @@ class Chunk:
                 fields=self.adapter.fields,
                 is_dry_run=is_dry_run,
             )
-        except _REFUSALS as exc:
+        except REFUSALS as exc:
             is_alone = len(readings) == 1
             if is_alone and (is_again or not is_duplicate(exc)):
                 found.name(_unreadable(readings[0].id, _refusal(exc)))
@@ -117,7 +107,7 @@ class Chunk:
     def _count(
         self,
         readings: Sequence[Reading],
-        outcomes: Sequence[batches.Outcome],
+        outcomes: Sequence[meeting.Outcome],
         found: Outcome,
     ) -> None:
         for kind, number in Counter(each.kind for each in outcomes).items():
@@ -135,11 +125,6 @@ class Chunk:
 
 def _unreadable(record_id: str | None, reason: str) -> Finding:
     return Finding(kind="unreadable", id=record_id, detail=reason)
-
-
-def is_duplicate(exc: BaseException) -> bool:
-    """Tell whether the database refused what another has committed first."""
-    return getattr(exc.__cause__, "sqlstate", None) == _UNIQUE_VIOLATION
 
 
 def _refusal(exc: BaseException) -> str:

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
     from legacy_adapters.base import LegacyAdapter
+    from legacy_adapters.migration.backfill.working import WorkEnding
     from legacy_adapters.models import BackfillRun
-
+    from sessions_unified.upkeep.pacing import Ending
 
 _SECONDS_BETWEEN_NOTES: Final = 10.0
 
@@ -48,7 +49,7 @@ class Driver:
     def __post_init__(self) -> None:
         self._looked_at = time.monotonic()
 
-    def drive(self, *, limit: int | None = None) -> str:
+    def drive(self, *, limit: int | None = None) -> Ending | WorkEnding:
         """Work until nothing is left that can be done here; say why it ended.
 
         ``done``, ``stopped``, ``held``, ``limit``; whether the run is finished, or paused, the run
@@ -58,7 +59,7 @@ class Driver:
             return self._alone(limit)
         return self._together()
 
-    def _alone(self, limit: int | None) -> str:
+    def _alone(self, limit: int | None) -> Ending | WorkEnding:
         tiers = get_tiers()
         throttle = Throttle(self.run.rows_per_second, is_stopped=self.is_stopped)
         pacer = backfill_pacer(
@@ -80,7 +81,7 @@ class Driver:
         )
         return worker.work()
 
-    def _together(self) -> str:
+    def _together(self) -> Ending | WorkEnding:
         shown = tally_of(self.run).read
         with processes.started(
             self.run.pk,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sessions_unified.tiers import Tiers
     from sessions_unified.upkeep.load import Condition
 
-_SLICE_SECONDS: Final = 0.2  # a rest looks this often whether to stop
+_LOOK_SECONDS: Final = 0.2  # a rest looks this often whether to stop
 
 
 class Throttle:
@@ -45,7 +45,7 @@ class Throttle:
     def wait(self) -> None:
         """Sleep until the next batch may begin, or a stop."""
         while (left := self._free_at - self._monotonic()) > 0 and not self._is_stopped():
-            self._sleep(min(left, _SLICE_SECONDS))
+            self._sleep(min(left, _LOOK_SECONDS))
         self._began = self._monotonic()
 
     def spend(self, rows: int) -> None:

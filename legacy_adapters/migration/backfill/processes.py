@@ -117,9 +117,9 @@ def _work(task: Task) -> None:
 def _work_on(task: Task) -> None:
     from legacy_adapters.conf import get_adapter  # noqa: PLC0415
     from legacy_adapters.migration.backfill.pace import Throttle, backfill_pacer  # noqa: PLC0415
-    from legacy_adapters.migration.backfill.place import rows  # noqa: PLC0415
     from legacy_adapters.migration.backfill.working import Worker  # noqa: PLC0415
     from legacy_adapters.models import BackfillRun  # noqa: PLC0415
+    from legacy_adapters.tables import rows  # noqa: PLC0415
     from sessions_unified.tiers import get_tiers  # noqa: PLC0415
 
     tiers = get_tiers()

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from django.db.models import Sum
 
-from legacy_adapters.migration.backfill.place import rows
 from legacy_adapters.models import BackfillFinding, BackfillSlice
+from legacy_adapters.tables import rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from legacy_adapters.models import BackfillRun
 
@@ -155,3 +156,13 @@ def tally_of(run: BackfillRun) -> Tally:
     """Return a run's counts until now."""
     sums = rows(BackfillSlice).filter(run=run).aggregate(**{name: Sum(name) for name in KINDS})
     return Tally(**{name: number or 0 for name, number in sums.items()})
+
+
+def rows_per_second(run: BackfillRun, *, read: int, last_at: datetime | None) -> float | None:
+    """Return a run's rate from its beginning to its last batch, at ``last_at``; None: not known.
+
+    A pause in between counts as time, so that the rate is rather too low.
+    """
+    if run.started_at is None or last_at is None or last_at <= run.started_at:
+        return None
+    return read / (last_at - run.started_at).total_seconds()

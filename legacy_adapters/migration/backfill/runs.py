@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 from django.db import IntegrityError
 
 from legacy_adapters.exceptions import OpenRunError
-from legacy_adapters.migration.backfill.place import atomic, rows
 from legacy_adapters.migration.backfill.reporting import tally_of
 from legacy_adapters.models import BackfillRun, BackfillSlice
+from legacy_adapters.tables import atomic, rows
 from sessions_unified.clock import get_clock
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def begin(
                 actor=actor,
                 created_at=now,
             )
-            bounds = [None, *map(kept, keys), None]
+            bounds = [None, *map(encode_key, keys), None]
             rows(BackfillSlice).bulk_create(
                 BackfillSlice(run=run, lower=lower, upper=upper, cursor=lower)
                 for lower, upper in pairwise(bounds)
@@ -164,13 +164,13 @@ def finish_if_done(run: BackfillRun) -> bool:
     return True
 
 
-def kept(key: str) -> str:
+def encode_key(key: str) -> str:
     """Return a key as a column can hold it: NUL and half characters too."""
     return json.dumps(key)
 
 
-def key_of(text: str | None) -> str | None:
-    """Return the key that `kept` wrote."""
+def decode_key(text: str | None) -> str | None:
+    """Return the key that `encode_key` wrote."""
     return None if text is None else str(json.loads(text))
 
 

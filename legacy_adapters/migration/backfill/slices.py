@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from django.db.models import F, Q
 
-from legacy_adapters.migration.backfill.place import atomic, rows
 from legacy_adapters.migration.backfill.reporting import MOST_FINDINGS, Finding, tally_of
-from legacy_adapters.migration.backfill.runs import kept
+from legacy_adapters.migration.backfill.runs import encode_key
 from legacy_adapters.models import BackfillFinding, BackfillRun, BackfillSlice
+from legacy_adapters.tables import atomic, rows
 from sessions_unified.clock import get_clock
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def save_batch(
         if not _is_still_ours(part):
             return None
         found = work()
-        saved = kept(cursor) if cursor is not None else part.cursor
+        saved = encode_key(cursor) if cursor is not None else part.cursor
         counts = {name: F(name) + number for name, number in vars(found.tally).items() if number}
         now = get_clock().now()
         rows(BackfillSlice).filter(pk=part.pk).update(
@@ -119,13 +119,13 @@ def _keep(run: BackfillRun, findings: Sequence[Finding]) -> None:
         BackfillFinding(
             run=run,
             kind=BackfillFinding.Kind(each.kind),
-            record_id=None if each.id is None else storable(each.id),
-            detail=storable(each.detail),
+            record_id=None if each.id is None else printable_text(each.id),
+            detail=printable_text(each.detail),
         )
         for each in findings[: max(0, left)]
     )
 
 
-def storable(text: str) -> str:
+def printable_text(text: str) -> str:
     """Return text with marks for what PostgreSQL cannot hold: NUL, and half characters."""
     return text.encode(errors="replace").decode().replace("\x00", "\N{REPLACEMENT CHARACTER}")

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from legacy_adapters.migration.backfill.place import rows
-from legacy_adapters.migration.backfill.reporting import KINDS, MOST_FINDINGS, Tally, tally_of
-from legacy_adapters.migration.backfill.runs import key_of
+from legacy_adapters.migration.backfill.reporting import (
+    KINDS,
+    MOST_FINDINGS,
+    Tally,
+    rows_per_second,
+    tally_of,
+)
+from legacy_adapters.migration.backfill.runs import decode_key
 from legacy_adapters.migration.backfill.slices import is_worked_on
 from legacy_adapters.models import BackfillRun
+from legacy_adapters.tables import rows
 from sessions_unified.progress import rate_of, time_left
 
 if TYPE_CHECKING:
@@ -95,7 +101,7 @@ def _slice(part: BackfillSlice, *, now: datetime) -> str:
         return f"finished, {read:,} records"
     if part.updated_at is None:
         return "not begun"
-    at = "" if part.cursor is None else f" at {key_of(part.cursor)}"
+    at = "" if part.cursor is None else f" at {decode_key(part.cursor)}"
     ago = max(0, round((now - part.updated_at).total_seconds()))
     who = "a worker is at it" if part.claimed_by else "waiting"
     return f"{read:,} records{at}, {who}, last batch {ago:,} s ago"
@@ -105,10 +111,7 @@ def as_json(run: BackfillRun, *, now: datetime) -> dict[str, Any]:
     """Return how far a run is, for scripts."""
     tally = tally_of(run)
     seen = [part.updated_at for part in run.slices.all() if part.updated_at is not None]
-    rate = None
-    if run.started_at is not None and seen:
-        seconds = (min(now, max(seen)) - run.started_at).total_seconds()
-        rate = tally.read / seconds if seconds > 0 else None
+    rate = rows_per_second(run, read=tally.read, last_at=max(seen, default=None))
     return {
         "run": run.pk,
         "source": run.source,

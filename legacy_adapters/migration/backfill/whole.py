@@ -1,8 +1,9 @@
 """The backfill without a run of its own: read a store from its beginning, keep no cursor.
 
-For a dry run, and for code that wants one call. Every record becomes a session, or a person learns
-why not; one transaction a batch: sessions, their events, what was already paid, and the import
-records. A killed one leaves whole batches; the next finds them unchanged and goes on.
+The command uses it for dry runs only; tests and the benchmark import a whole store by it in one
+call. Every record becomes a session, or a person learns why not; one transaction a batch: sessions,
+their events, what was already paid, and the import records. A killed one leaves whole batches; the
+next finds them unchanged and goes on.
 """
 
 from __future__ import annotations

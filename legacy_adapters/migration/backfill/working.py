@@ -80,8 +80,8 @@ class Worker:
             return False
         self._reader = Reader(
             self.adapter,
-            after=runs.key_of(self._part.cursor),
-            until=runs.key_of(self._part.upper),
+            after=runs.decode_key(self._part.cursor),
+            until=runs.decode_key(self._part.upper),
             since=self.run.since,
         )
         return True

@@ -6,20 +6,17 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
-from legacy_adapters.conflicts import recording as conflicts
+from legacy_adapters.conflicts import recording
 from legacy_adapters.migration.importing import records
 from legacy_adapters.migration.importing.meeting import ALL_FIELDS, Meeting, Outcome
-from legacy_adapters.migration.importing.records import Reading
 from sessions_unified.importing import import_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from legacy_adapters.migration.importing.records import Known
+    from legacy_adapters.migration.importing.records import Known, Reading
     from legacy_adapters.stores import Store
     from sessions_unified.tiers import Tiers
-
-__all__ = ["Outcome", "Reading", "import_batch"]
 
 
 def import_batch(
@@ -78,8 +75,8 @@ def _settle_conflicts(
     digests = {each.id: each.record.digest for each in readings}
     agreed = [
         session_id
-        for session_id, digest, blocks in records.open_conflicts(alias, source, digests)
+        for session_id, digest, blocks in recording.open_conflicts(source, digests, using=alias)
         if (blocks or digest != digests[session_id])
         and not (session_id in outcomes and outcomes[session_id].kind == "conflicting")
     ]
-    conflicts.settle(source, agreed, using=alias)
+    recording.settle(source, agreed, using=alias)

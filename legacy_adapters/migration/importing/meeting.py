@@ -4,11 +4,12 @@ Of the import record only this is asked: at which version of the session it was 
 
 - The session is still there, and no other store had a part in it: the record replaces it, unless
   it is paid and the record names another payment now.
-- The session is still there, and others had: it is only a copy of them, and is merged with the
-  record as such.
+- The session is still there, and others had: it says what they said, and is merged with the record
+  as the word of the best of them.
 - The session has moved on: both changed. It stays, and what differs is a person's to decide.
-- There is none: the session was made here, or came from another store. They are merged, our own
-  row first; not while a charge is open, which may yet change what the row says.
+- There is none: the session was made here, or came from another store. They are merged, our row
+  as its own word or as that of the store it came from; not while a charge is open, which may yet
+  change what the row says.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from legacy_adapters.conflicts import recording as conflicts
+from legacy_adapters.conf import get_store
+from legacy_adapters.conflicts import recording
 from legacy_adapters.merging import Candidate, evidence, merge
-from legacy_adapters.merging.comparing import COMPARED, differing
+from legacy_adapters.merging.comparing import COMPARED, KEPT_ASIDE, differing
 from legacy_adapters.migration.importing import records
 from legacy_adapters.migration.importing.records import MIXED
 from legacy_adapters.stores import Store
@@ -30,7 +32,7 @@ from sessions_unified.reimporting import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from legacy_adapters.migration.importing.records import Known, Reading
@@ -42,8 +44,6 @@ Kind = Literal["imported", "unchanged", "merged", "conflicting"]
 
 ALL_FIELDS: Final = frozenset(COMPARED)
 _PAYMENT: Final = "transaction_id"
-_KEPT: Final = frozenset({"metadata"})
-"""Where a session keeps what has no other place in it: no format names it, all of them fill it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,11 +57,11 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class _Met:
-    """A session that is here, and the versions that other stores' records were imported at."""
+    """A session that is here, and at which version each other source's record went into it."""
 
     row: LockedRow
     known: Known | None
-    elsewhere: frozenset[int]
+    elsewhere: Mapping[str, int]
 
     @property
     def here(self) -> SessionSnapshot:
@@ -75,7 +75,7 @@ class _Met:
     @property
     def is_a_copy(self) -> bool:
         """Whether it says nothing but what legacy stores say."""
-        return self.is_as_imported or self.here.version in self.elsewhere
+        return self.is_as_imported or self.here.version in self.elsewhere.values()
 
     @property
     def has_moved_on(self) -> bool:
@@ -121,7 +121,7 @@ class Meeting:
         rows = lock_sessions(self.tiers, ids)
         # Under the locks: another backfill may have been quicker by a moment.
         known = records.known(self._alias, self.source, ids)
-        elsewhere = records.versions_elsewhere(self._alias, self.source, ids)
+        elsewhere = records.elsewhere(self._alias, self.source, ids)
         outcomes = []
         for reading in readings:
             row, record = rows.get(reading.id), known.get(reading.id)
@@ -129,7 +129,7 @@ class Meeting:
             if row is None or is_known:
                 outcomes.append(Outcome(id=reading.id, kind="unchanged"))
                 continue
-            others = frozenset(elsewhere.get(reading.id, ()))
+            others = elsewhere.get(reading.id, {})
             outcomes.append(self._met(reading, _Met(row=row, known=record, elsewhere=others)))
         return outcomes
 
@@ -149,7 +149,7 @@ class Meeting:
         fields = differing(
             reading.session,
             met.here,
-            fields=self.fields | _KEPT,
+            fields=self.fields | KEPT_ASIDE,
             now=self._now,
             store=self.store,
         )
@@ -169,10 +169,9 @@ class Meeting:
         return Outcome(id=reading.id, kind="imported")
 
     def _merge(self, reading: Reading, met: _Met) -> Outcome:
-        ours = Store.COPY if met.is_as_imported else Store.UNIFIED
         found = merge(
             [
-                Candidate(store=ours, session=met.here),
+                Candidate(store=self._standing(met), session=met.here),
                 Candidate(store=self.store, session=reading.session),
             ]
         )
@@ -188,6 +187,19 @@ class Meeting:
         self._remember(reading, version if met.is_a_copy else MIXED)
         return Outcome(id=reading.id, kind="merged")
 
+    def _standing(self, met: _Met) -> Store:
+        """Return whose word our row is: our own, or that of the best store it was imported from.
+
+        Where this record's store is the best, it is an older copy of that, and of others.
+        """
+        if not met.is_a_copy:
+            return Store.UNIFIED
+        stores = [get_store(each) for each in met.elsewhere]
+        others = [each for each in stores if each is not None]
+        if met.is_as_imported:
+            others = [each for each in others if each.rank < self.store.rank]
+        return min(others, key=lambda store: store.rank, default=Store.COPY)
+
     def _contradicted(self, reading: Reading, met: _Met, fields: tuple[str, ...]) -> Outcome:
         found = evidence.of_fields(
             fields, unified=met.here, legacy=reading.session, store=self.store
@@ -196,11 +208,11 @@ class Meeting:
         return Outcome(id=reading.id, kind="conflicting", fields=fields)
 
     def _record(self, reading: Reading, found: list[dict[str, Any]]) -> None:
-        finding = conflicts.Finding(
+        finding = recording.Finding(
             session_id=reading.id, digest=reading.record.digest, evidence=found
         )
         if found:
-            conflicts.record(
+            recording.record(
                 source=self.source, findings=[finding], now=self._now, using=self._alias
             )
 

@@ -19,6 +19,11 @@ MIXED: Final = 0
 """The version that is remembered of a record that went into a session which says more than the
 legacy stores do. No session is ever at it, so that the record never replaces the session."""
 
+DECIDED: Final = -1
+"""The version that is remembered where a person has decided between the record and the session. No
+session is ever at it either, so that the session counts as changed here: another state of the
+record is a conflict again, and never merged over the decision."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
@@ -46,7 +51,7 @@ _KNOWN: Final = (
     "WHERE source = %s AND session_id = ANY(ARRAY(SELECT jsonb_array_elements_text(%s::jsonb)))"
 )
 _ELSEWHERE: Final = (
-    "SELECT session_id, unified_version FROM legacy_adapters_importrecord "
+    "SELECT session_id, source, unified_version FROM legacy_adapters_importrecord "
     "WHERE source <> %s AND session_id = ANY(ARRAY(SELECT jsonb_array_elements_text(%s::jsonb)))"
 )
 _REMEMBER: Final = (
@@ -56,10 +61,6 @@ _REMEMBER: Final = (
     "FROM jsonb_to_recordset(%s::jsonb) AS t(id text, digest text, version bigint) "
     "ON CONFLICT (session_id, source) DO UPDATE SET digest = excluded.digest, "
     "unified_version = excluded.unified_version, imported_at = excluded.imported_at"
-)
-_OPEN: Final = (
-    "SELECT session_id, digest, blocks FROM legacy_adapters_sessionconflict WHERE source = %s "
-    "AND state = 'open' AND session_id = ANY(ARRAY(SELECT jsonb_array_elements_text(%s::jsonb)))"
 )
 _MOVE: Final = (
     "UPDATE legacy_adapters_importrecord SET unified_version = %s "
@@ -73,12 +74,12 @@ def known(alias: str, source: str, ids: Collection[str]) -> dict[str, Known]:
     return {session_id: Known(*rest) for session_id, *rest in found}
 
 
-def versions_elsewhere(alias: str, source: str, ids: Collection[str]) -> dict[str, set[int]]:
-    """Return, by session, the versions that are remembered for other sources' records."""
-    versions: dict[str, set[int]] = {}
-    for session_id, version in _run(alias, _ELSEWHERE, [source, _json(list(ids))]):
-        versions.setdefault(session_id, set()).add(version)
-    return versions
+def elsewhere(alias: str, source: str, ids: Collection[str]) -> dict[str, dict[str, int]]:
+    """Return, by session, other sources and the versions that their records were imported at."""
+    found: dict[str, dict[str, int]] = {}
+    for session_id, other, version in _run(alias, _ELSEWHERE, [source, _json(list(ids))]):
+        found.setdefault(session_id, {})[other] = version
+    return found
 
 
 def remember(
@@ -91,13 +92,6 @@ def remember(
     ]
     if rows:
         _run(alias, _REMEMBER, [source, at, _json(rows)])
-
-
-def open_conflicts(
-    alias: str, source: str, ids: Collection[str]
-) -> Iterable[tuple[str, str, bool]]:
-    """Return the open conflicts of these sessions: id, the record's digest, whether it blocks."""
-    return _run(alias, _OPEN, [source, _json(list(ids))])
 
 
 def move(alias: str, session_id: str, *, before: int, after: int) -> None:

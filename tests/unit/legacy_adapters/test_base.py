@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from legacy_adapters.base import AdapterHealth, LegacyAdapter, LegacyRecord
-from legacy_adapters.database.store import Table
 from legacy_adapters.exceptions import (
     LegacyAdaptersError,
     SourceUnavailableError,
@@ -60,23 +59,3 @@ def test_errors_say_what_to_do_by_themselves() -> None:
     assert "LEGACY_ADAPTERS" in str(UnknownSourceError())
     assert "Nothing was changed" in str(SourceUnavailableError())
     assert str(UnreadableRecordError("email is missing")) == "email is missing"
-
-
-@pytest.mark.parametrize(
-    ("name", "quoted"),
-    [
-        ("funnel_sessions", '"funnel_sessions"'),
-        ("old.funnel_sessions", '"old"."funnel_sessions"'),
-        ('x"; DROP TABLE users; --', '"x""; DROP TABLE users; --"'),
-    ],
-)
-def test_a_table_s_name_is_always_a_name(name: str, quoted: str) -> None:
-    assert Table(alias="default", name=name).quoted == quoted
-
-
-def test_a_percent_sign_in_a_name_is_no_parameter() -> None:
-    table = Table(alias="default", name="50%s")
-
-    assert table.statement("SELECT 1 FROM {} WHERE id = %s") == (
-        'SELECT 1 FROM "50%%s" WHERE id = %s'
-    )

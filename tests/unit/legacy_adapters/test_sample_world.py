@@ -20,7 +20,7 @@ import pytest
 
 from legacy_adapters import sample_world
 from legacy_adapters.cookie import mapping as cookie
-from legacy_adapters.cookie.tokens import Secrets, open_token
+from legacy_adapters.cookie.tokens import Secrets
 from legacy_adapters.database import mapping as database
 from legacy_adapters.exceptions import LegacyTokenError, UnreadableRecordError
 from legacy_adapters.local_storage import blobs
@@ -28,6 +28,7 @@ from legacy_adapters.local_storage import mapping as local_storage
 from legacy_adapters.merging import Candidate, merge
 from legacy_adapters.stores import Store
 from sessions_unified.flow import get_flow
+from tests.legacy_tokens import open_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

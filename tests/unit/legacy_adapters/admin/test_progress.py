@@ -10,7 +10,7 @@ from legacy_adapters.admin.progress import Progress
 
 
 def progress(**fields: Any) -> Progress:
-    given = {"read": 500, "total": 1000, "seconds": 10.0, "is_running": True, "is_finished": False}
+    given = {"read": 500, "total": 1000, "rate": 50.0, "is_running": True, "is_finished": False}
     return Progress(**(given | fields))
 
 
@@ -36,7 +36,8 @@ def test_percent(fields: dict[str, Any], percent: int) -> None:
         ({"total": 500_000}, "2 h 46 min"),
         ({"read": 1200}, "less than a minute"),
         ({"is_running": False}, "–"),  # noqa: RUF001
-        ({"seconds": 0.0}, "–"),  # noqa: RUF001
+        ({"rate": None}, "–"),  # noqa: RUF001
+        ({"rate": 0.0}, "–"),  # noqa: RUF001
     ],
 )
 def test_time_left(fields: dict[str, Any], text: str) -> None:
@@ -44,5 +45,5 @@ def test_time_left(fields: dict[str, Any], text: str) -> None:
 
 
 def test_rate() -> None:
-    assert progress(read=12_000).rate_text == "1,200 a second"
-    assert progress(seconds=0).rate_text == "–"  # noqa: RUF001
+    assert progress(rate=1_200).rate_text == "1,200 a second"
+    assert progress(rate=None).rate_text == "–"  # noqa: RUF001

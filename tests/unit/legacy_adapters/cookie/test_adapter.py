@@ -127,7 +127,7 @@ def test_without_a_request_there_is_no_cookie() -> None:
 
     assert adapter.present() == ()
     assert adapter.delete("ws_1_a") is False
-    with pytest.raises(SourceUnavailableError):
+    with pytest.raises(UnwritableRecordError, match="no request"):
         adapter.save(LegacyRecord.of("ws_1_a", data()))
 
 

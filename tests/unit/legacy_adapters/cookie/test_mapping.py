@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from legacy_adapters.cookie import epoch
-from legacy_adapters.cookie.mapping import FIELDS, to_data, to_session
+from legacy_adapters.cookie.mapping import FIELDS, to_session
+from legacy_adapters.cookie.writing import to_data
 from legacy_adapters.exceptions import UnreadableRecordError, UnwritableRecordError
 from legacy_adapters.stores import Store
 from sessions_unified.flow import get_flow

@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from legacy_adapters.cookie.jws import MAX_BYTES, key_of, sign
-from legacy_adapters.cookie.tokens import Secrets, open_token, read_token
+from legacy_adapters.cookie.tokens import Secrets, read_token
 from legacy_adapters.exceptions import CompromisedTokenError, LegacyTokenError
 from sessions_unified import tokens as our_tokens
 from sessions_unified.exceptions import InvalidTokenError
@@ -33,6 +33,7 @@ from tests.legacy_tokens import (
     encoded,
     fingerprint_of,
     jose,
+    open_token,
     samples,
     token,
 )
