@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _CARD: Final = "[card number]"
 _HIDDEN: Final = "[card data]"
 _DEEPEST: Final = 8
+# A duration: "succeeded in 0.4111111111111111s". Microseconds are enough of any number.
+_LONG_FRACTION: Final = re.compile(r"(?<=\d\.\d{6})\d+")
 _LINK: Final = re.compile(r"/s/[^\s/?]+")
 
 
@@ -42,7 +44,7 @@ def _member(name: str, value: Any, depth: int) -> Any:
 
 def _without_cards(value: Any, depth: int) -> Any:
     if isinstance(value, str):
-        return mask_numbers(value, _CARD)
+        return mask_numbers(_LONG_FRACTION.sub("", value), _CARD)
     if isinstance(value, int | float):
         return _CARD if is_number(value) else value
     if isinstance(value, dict) and depth < _DEEPEST:

@@ -76,6 +76,13 @@ def test_a_card_number_is_redacted_wherever_it_is(value: object, logged: object)
     assert redact_cards(None, "info", {"x": value}) == {"x": logged}
 
 
+@pytest.mark.parametrize("digits", [NUMBER, "01234567890123456"])
+def test_a_duration_is_no_card_number_and_hides_none(digits: str) -> None:
+    event = redact_cards(None, "info", {"event": f"succeeded in 0.{digits}s: 0"})
+
+    assert event == {"event": f"succeeded in 0.{digits[:6]}s: 0"}
+
+
 def test_a_field_named_like_a_secret_is_redacted() -> None:
     event = {"event": "x", "cvv": "739", "securityCode": 739}
 
