@@ -89,7 +89,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_twice(
         before = read()
         assert_adds_up(BackfillRun.objects.get())
 
-    assert "Read: 2,000" in resume()
+    assert f"Read: {ROWS:,}" in resume()
     assert_all_is_there_once()
 
 
@@ -125,5 +125,5 @@ def test_workers_and_their_parent_are_killed_and_told_to_stop(
     command.wait()
 
     assert command.code == 0
-    assert "Read: 2,000" in command.told
+    assert f"Read: {ROWS:,}" in command.told
     assert_all_is_there_once()
