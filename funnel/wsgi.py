@@ -1,5 +1,6 @@
 """The WSGI application: API and pages."""
 
+import gc
 import os
 
 from django.core import checks
@@ -17,3 +18,8 @@ application.request_class = Utf8WSGIRequest
 _errors = [each for each in checks.run_checks() if each.is_serious()]
 if _errors:
     raise ImproperlyConfigured("\n".join(f"{each.msg} ({each.id}) {each.hint}" for each in _errors))
+
+# All that is loaded by now stays for good, so the cycle collector need not walk through it: on a
+# slow machine that pause alone was longer than a request may wait for Redis.
+gc.collect()
+gc.freeze()
