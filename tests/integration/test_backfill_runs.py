@@ -268,6 +268,9 @@ class TestGoingOn:
 
         end(run, adapter)
 
+        run.refresh_from_db()
+        assert (run.state, run.finished_at is None) == ("finished", False)
+
     def test_the_claims_of_the_dead_keep_nobody_waiting(self, adapter: DatabaseAdapter) -> None:
         run = begun(adapter)
         assert slices.claim(run, "dead") is not None
