@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
@@ -111,6 +112,7 @@ class LegacyAdapter(ABC):
         fields: the session's fields that the format has a place for: what can be compared.
         source: its key in ``LEGACY_ADAPTERS``.
         request: the request whose browser is read and written; None for stores of the server.
+        alias: the ``DATABASES`` alias whose transactions its writes belong to; None: none of ours.
         supports_scan: the server can list the store (``scan``, ``count``, ``boundaries`` work).
         supports_write: the store can be written.
         needs_request: the store lives in a browser: it is read from one request, and written with
@@ -120,6 +122,7 @@ class LegacyAdapter(ABC):
 
     store: ClassVar[Store]
     fields: ClassVar[frozenset[str]]
+    alias: str | None = None
     supports_scan: bool = False
     supports_write: bool = False
     needs_request: bool = False
@@ -167,6 +170,20 @@ class LegacyAdapter(ABC):
 
         """
         raise self._cannot("be written")
+
+    @contextmanager
+    def holding(self, session_id: str) -> Iterator[None]:
+        """Keep others from changing a record within the block, where the store can; commit after.
+
+        What is written within the block is undone if the block raises, where the store can. Where
+        it cannot, this does nothing.
+
+        Raises:
+            SourceUnavailableError: the store did not answer; nothing was written.
+
+        """
+        del session_id
+        yield
 
     def delete(self, session_id: str) -> bool:
         """Remove a record; tell whether there was one.

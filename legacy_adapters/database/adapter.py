@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 from django.db import Error as DatabaseError
+from django.db import transaction
 
 from legacy_adapters.base import AdapterHealth, Batch, LegacyAdapter, LegacyRecord, digest_of
 from legacy_adapters.database import saving
@@ -79,6 +81,7 @@ class DatabaseAdapter(LegacyAdapter):
     ) -> None:
         super().__init__(source=source, request=request)
         self._naming = Naming.of(columns or {})
+        self.alias = alias
         self.table = Table(alias=alias, name=table, names=self._naming.to_theirs)
         self._timeout_seconds = timeout_seconds
         self._cursor_rows = cursor_rows
@@ -118,7 +121,7 @@ class DatabaseAdapter(LegacyAdapter):
         if not session_id or values.storable_text(session_id) != session_id:
             raise UnwritableRecordError("no column holds its id")
         named = set(map(self._name, COLUMNS))
-        own_time = {self._name("updated_at"): get_clock().now().isoformat()}
+        own_time = {self._name("updated_at"): self._time_of(record).isoformat()}
         changes = {name: record.data[name] for name in record.data if name in named} | own_time
         changes.pop(self._name("id"), None)
         with self._writing():
@@ -128,6 +131,14 @@ class DatabaseAdapter(LegacyAdapter):
                     return
                 if saving.insert(self.table, self._insertable(record), is_last_word=is_last_word):
                     return
+
+    def _time_of(self, record: LegacyRecord) -> datetime:
+        """Return when a row is changed: now, or when its record says, if that is later."""
+        now = get_clock().now()
+        try:
+            return max(now, values.moment(record.data.get(self._name("updated_at"))))
+        except ValueError:
+            return now
 
     def _insertable(self, record: LegacyRecord) -> dict[str, Any]:
         """Return what a new row says; columns that the table has no more, or fills, are left out.
@@ -148,6 +159,24 @@ class DatabaseAdapter(LegacyAdapter):
         with self._writing(), self.table.connection.cursor() as cursor:
             cursor.execute(self.table.statement("DELETE FROM {} WHERE {id} = %s"), [session_id])
             return bool(cursor.rowcount)
+
+    @contextmanager
+    def holding(self, session_id: str) -> Iterator[None]:
+        """Run one transaction there with the row locked, if there is one."""
+        statement = "SELECT 1 FROM {} WHERE {id} = %s FOR UPDATE"
+        block = transaction.atomic(using=self.table.alias)
+        with self.table.answering("written"):
+            block.__enter__()
+        try:
+            if values.storable_text(session_id) == session_id:
+                with self.table.answering("written"), self.table.limited(self._timeout_seconds):
+                    self.table.fetch(statement, [session_id])
+            yield
+        except BaseException:
+            block.__exit__(*sys.exc_info())
+            raise
+        with self.table.answering("written"):
+            block.__exit__(None, None, None)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -259,6 +259,17 @@ class DatabaseTier(Tier):
             found: list[tuple[Any, ...]] = cursor.fetchall()
             return found
 
+    def fetch(self, sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement of a shopper's request, prepared like our own.
+
+        For a manager that extends ours, in the same transaction.
+
+        Raises:
+            DatabaseUnavailableError: it did not answer, or is being left alone.
+
+        """
+        return self._fetch(sql, params)
+
     def ping(self) -> None:
         """Ask for nothing.
 

@@ -1,0 +1,301 @@
+"""The legacy stores as one endpoint's request uses them: read in its order, written as it did.
+
+One of them, the primary store, holds sessions as a whole; the others hold parts of some.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache, cached_property
+from typing import TYPE_CHECKING
+
+import msgspec
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+from legacy_adapters import patience
+from legacy_adapters.base import LegacyRecord
+from legacy_adapters.conf import get_adapter, get_sources
+from legacy_adapters.exceptions import (
+    LegacyAdaptersError,
+    SourceUnavailableError,
+    UnreadableRecordError,
+)
+from legacy_adapters.merging.comparing import differing
+from legacy_adapters.migration.conf import get_conf
+from legacy_adapters.migration.importing.gathering import gather, together
+from legacy_adapters.migration.routes import ROUTES, route_of
+from legacy_adapters.migration.stages.names import Endpoint
+from legacy_adapters.stores import Store
+from sessions_unified import expiry
+from sessions_unified.clock import get_clock
+from sessions_unified.exceptions import DatabaseUnavailableError
+from sessions_unified.flow import EXPIRED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.http import HttpRequest
+
+    from legacy_adapters.base import LegacyAdapter
+    from legacy_adapters.migration.importing.records import Reading
+    from legacy_adapters.migration.stages.view import StageView
+    from sessions_unified.snapshot import SessionSnapshot
+
+logger = logging.getLogger(__name__)
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@cache
+def primary_name() -> str:
+    """Return the name of the legacy store that holds sessions as a whole.
+
+    Raises:
+        ImproperlyConfigured: no store can be listed and written.
+
+    """
+    named = get_conf().PRIMARY
+    if named is not None:
+        return named
+    for name in get_sources():
+        adapter = get_adapter(name)
+        if adapter.supports_scan and adapter.supports_write and not adapter.needs_request:
+            return name
+    raise ImproperlyConfigured(
+        "No store of LEGACY_ADAPTERS can be listed and written: a migration needs one that holds "
+        "sessions as a whole. Name it in MIGRATION['PRIMARY']."
+    )
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting in {"LEGACY_ADAPTERS", "MIGRATION"}:
+        primary_name.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="legacy_adapters.migration.old_stores")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What the old shop would know of a session.
+
+    Attributes:
+        session: the session.
+        record: its record in the primary store; None: another store alone knows it.
+
+    """
+
+    session: SessionSnapshot
+    record: LegacyRecord | None
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Raise of a legacy store that does not answer what views know: try again later.
+
+    Raises:
+        DatabaseUnavailableError: in place of a `SourceUnavailableError`.
+
+    """
+    try:
+        yield
+    except SourceUnavailableError as exc:
+        raise DatabaseUnavailableError(
+            "The old shop's sessions cannot be reached now. Nothing is lost. Try again later."
+        ) from exc
+
+
+class OldStores:
+    """The legacy stores of one endpoint and one request."""
+
+    def __init__(self, endpoint: str, request: HttpRequest | None) -> None:
+        self._route = route_of(endpoint)
+        self._request = request
+
+    @cached_property
+    def primary(self) -> LegacyAdapter:
+        """The store that holds sessions as a whole."""
+        return get_adapter(primary_name(), self._request)
+
+    @cached_property
+    def _others(self) -> list[LegacyAdapter]:
+        """The stores that hold a part, which can be reached from here."""
+        adapters = [
+            get_adapter(name, self._request) for name in get_sources() if name != primary_name()
+        ]
+        return [each for each in adapters if self._request is not None or not each.needs_request]
+
+    def find(self, session_id: str) -> Found | None:
+        """Return what the endpoint's stores say of a session, past its end or not.
+
+        They are read in the old order; of several the trusted ones are brought together by the
+        merge rules, unless they contradict each other: then the primary store's word stands.
+
+        Raises:
+            DatabaseUnavailableError: the primary store did not answer.
+
+        """
+        asked = [each for each in self._readable() if each is not self.primary]
+        found: dict[LegacyAdapter, Reading] = {}
+        with answering():
+            found |= gather([self.primary], session_id, peek=patience.peek, leave_out=_leave_out)
+        for each in asked:
+            if any(adapter is not self.primary for adapter in found):
+                break  # as the old code: the cache was asked only if the cookie said nothing
+            with suppress(SourceUnavailableError):
+                found |= gather([each], session_id, peek=_living, leave_out=_leave_out)
+        if not found:
+            return None
+        merged = together(found)
+        own = found.get(self.primary)
+        session = own.session if own is not None and merged.is_blocked else merged.session
+        return Found(session=session, record=None if own is None else own.record)
+
+    def _readable(self) -> list[LegacyAdapter]:
+        kinds = [each for each in self._route.reads if each.is_trusted]
+        ranked = [each for each in self._others if each.store in kinds]
+        return sorted(ranked, key=lambda each: kinds.index(each.store))
+
+    @contextmanager
+    def holding(self, session_id: str) -> Iterator[None]:
+        """Keep the old code from changing the session within the block; writes are one with it.
+
+        Raises:
+            DatabaseUnavailableError: the store did not answer; nothing in it was changed.
+
+        """
+        with answering(), self.primary.holding(session_id):
+            yield
+
+    def save(self, session: SessionSnapshot, *, before: LegacyRecord | None) -> Found:
+        """Write into the primary store what differs there, and return what it holds then.
+
+        Its end is never put earlier than it is there, or than the old shop's 24 hours: the old
+        code knows no other way to stay alive.
+
+        Raises:
+            DatabaseUnavailableError: the store did not answer.
+            UnwritableRecordError: it has no way to say it.
+
+        """
+        there = None if before is None else self.primary.to_unified(before)
+        wanted = self.primary.from_unified(_timed(session, there), before=before)
+        with answering():
+            self.primary.save(_difference(wanted, before))
+            stored = self.primary.peek(session.id)
+        if stored is None:
+            raise DatabaseUnavailableError(
+                "The old shop's session vanished while it was written. Try again."
+            )
+        return Found(session=self.primary.to_unified(stored), record=stored)
+
+    def delete(self, session_id: str) -> None:
+        """Remove the session from every legacy store that can be reached.
+
+        Raises:
+            DatabaseUnavailableError: the primary store did not answer.
+
+        """
+        with answering():
+            self.primary.delete(session_id)
+        self.forget_parts(session_id)
+
+    def forget_parts(self, session_id: str) -> None:
+        """Remove the session from the stores that hold a part of it, where they can be reached."""
+        for each in self._others:
+            if each.supports_write:
+                with suppress(LegacyAdaptersError):
+                    each.delete(session_id)
+
+    def tell_parts(self, session: SessionSnapshot) -> None:
+        """Write the parts that the endpoint wrote: the cookie, the cache. A failure is logged.
+
+        They are copies: what they lack is mended at the browser's next visit.
+        """
+        for each in self._others:
+            if each.store in self._route.writes and each.supports_write:
+                self._tell(each, session)
+
+    def mend(self, session: SessionSnapshot, view: StageView) -> None:
+        """Write the old cookie anew where the request brings one that says something else.
+
+        While any endpoint still writes it for this session.
+        """
+        for each in self._others:
+            if each.store is not Store.COOKIE or not _is_written(each.store, session.id, view):
+                continue
+            record = each.peek(session.id)
+            if record is not None and self._differs(each, record, session):
+                self._tell(each, session)
+
+    @staticmethod
+    def _differs(adapter: LegacyAdapter, record: LegacyRecord, session: SessionSnapshot) -> bool:
+        try:
+            there = adapter.to_unified(record)
+        except UnreadableRecordError:
+            return True
+        now = get_clock().now()
+        return bool(differing(there, session, fields=adapter.fields, now=now, store=adapter.store))
+
+    def _tell(self, adapter: LegacyAdapter, session: SessionSnapshot) -> None:
+        try:
+            before = adapter.peek(session.id)
+            if session.status == EXPIRED:
+                adapter.delete(session.id)
+            else:
+                adapter.save(adapter.from_unified(session, before=before))
+        except (LegacyAdaptersError, UnreadableRecordError) as exc:
+            logger.info(
+                "Session %s was not written to the legacy store %r: %s",
+                session.id,
+                adapter.source,
+                exc,
+            )
+
+
+def _timed(session: SessionSnapshot, there: SessionSnapshot | None) -> SessionSnapshot:
+    """Return the session with the dates that the store should have: see `OldStores.save`.
+
+    Each write is later than the one before: ``updated_at`` is the version there.
+    """
+    if there is None:
+        end = expiry.absolute_limit(session.created_at)
+        return msgspec.structs.replace(session, expires_at=max(session.expires_at, end))
+    return msgspec.structs.replace(
+        session,
+        expires_at=max(session.expires_at, there.expires_at),
+        updated_at=max(session.updated_at, there.updated_at + _MICROSECOND),
+    )
+
+
+def _difference(wanted: LegacyRecord, before: LegacyRecord | None) -> LegacyRecord:
+    """Return what is to be written: what the old code has changed meanwhile elsewhere stays."""
+    if before is None:
+        return wanted
+    data = {
+        name: value
+        for name, value in wanted.data.items()
+        if name not in before.data or before.data[name] != value
+    }
+    return LegacyRecord.of(wanted.id, data)
+
+
+def _is_written(kind: Store, session_id: str, view: StageView) -> bool:
+    """Tell whether any endpoint still writes a kind of store for a session."""
+    return any(
+        kind in ROUTES[each].writes and view.stage_of(each, session_id).writes_legacy
+        for each in Endpoint
+    )
+
+
+def _living(adapter: LegacyAdapter, session_id: str) -> LegacyRecord | None:
+    """Read a part as the old code did: past its end it is none."""
+    return adapter.load(session_id)
+
+
+def _leave_out(adapter: LegacyAdapter, reason: str) -> None:
+    logger.warning("A record of the legacy store %r is left out: %s", adapter.source, reason)

@@ -1,0 +1,1 @@
+"""Repair: the one way to the other side, by copying state under the session's lock."""

@@ -1,0 +1,80 @@
+"""What this process knows of the stages: for reads. A write looks them up again."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from django.core.signals import setting_changed
+
+from legacy_adapters.migration.conf import get_conf
+from legacy_adapters.migration.stages import store
+from sessions_unified.exceptions import TierUnavailableError
+
+if TYPE_CHECKING:
+    from legacy_adapters.migration.stages.view import StageView
+    from sessions_unified.tiers import Tiers
+
+
+class StageCache:
+    """The last stages seen, looked up again by one thread after `STAGE_CACHE_SECONDS`."""
+
+    def __init__(self) -> None:
+        self._view: StageView | None = None
+        self._read_at = 0.0
+        self._refreshing = threading.Lock()
+
+    def view(self, tiers: Tiers) -> StageView:
+        """Return the stages, as old as `STAGE_CACHE_SECONDS`; older while they cannot be read.
+
+        Raises:
+            DatabaseUnavailableError: they have never been read in this process, and cannot be now.
+
+        """
+        view = self._view
+        if view is None:
+            return self.refresh(tiers)
+        if time.monotonic() - self._read_at < get_conf().STAGE_CACHE_SECONDS:
+            return view
+        if self._refreshing.acquire(blocking=False):
+            try:
+                return self.refresh(tiers)
+            except TierUnavailableError:
+                self._read_at = time.monotonic()  # not at each read
+            finally:
+                self._refreshing.release()
+        return view
+
+    def refresh(self, tiers: Tiers) -> StageView:
+        """Look them up now.
+
+        Raises:
+            DatabaseUnavailableError: they cannot be read.
+
+        """
+        began = time.monotonic()
+        view = store.read(tiers.database)
+        known = self._view
+        if known is not None and view.epoch < known.epoch:
+            return known  # a slower thread's, of before
+        self._view, self._read_at = view, began
+        return view
+
+    def forget(self) -> None:
+        """Know nothing again: after fork, and between tests."""
+        self.__init__()  # type: ignore[misc]
+
+
+STAGES = StageCache()
+"""This process's."""
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting in {"SESSIONS_UNIFIED", "DATABASES", "MIGRATION"}:
+        STAGES.forget()
+
+
+setting_changed.connect(_forget, dispatch_uid="legacy_adapters.migration.stages")
+os.register_at_fork(after_in_child=STAGES.forget)
