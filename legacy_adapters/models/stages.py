@@ -14,7 +14,8 @@ class EndpointStage(models.Model):
 
     No row: the endpoint is at `off`, for all of them. ``entered_at`` is when it came to the stage,
     ``changed_at`` when stage or percentage changed last. ``demoted_at``: it went back by itself
-    then, and only a person advances it.
+    then, and only a person advances it. ``paused_at``: a person holds it where it is, for
+    ``pause_reason``.
     """
 
     endpoint = models.CharField(max_length=32, primary_key=True, choices=Endpoint.choices)
@@ -23,6 +24,8 @@ class EndpointStage(models.Model):
     entered_at = models.DateTimeField()
     changed_at = models.DateTimeField()
     demoted_at = models.DateTimeField(null=True, blank=True)
+    paused_at = models.DateTimeField(null=True, blank=True)
+    pause_reason = models.CharField(max_length=500, blank=True, default="")
 
     class Meta:
         verbose_name = "endpoint's stage"
