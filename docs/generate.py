@@ -89,6 +89,7 @@ def block(name: str, path: Path) -> str:
         "settings-sessions-unified": lambda: conf_block("sessions_unified.conf", "Conf"),
         "settings-funnel": lambda: conf_block("funnel.conf", "Conf"),
         "settings-legacy-adapters": legacy_block,
+        "settings-migration": lambda: conf_block("legacy_adapters.migration.conf", "Conf"),
         "flow-moves": moves_block,
         "flow-positions": positions_block,
         "flow-offers": offers_block,

@@ -63,7 +63,6 @@ CONTENT_SECURITY_POLICY = {
 INSTALLED_APPS = [
     "funnel",
     "sessions_unified",
-    "legacy_adapters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -89,7 +88,6 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
-    "legacy_adapters.cookie.middleware.LegacyCookieMiddleware",
 ]
 
 ROOT_URLCONF = "funnel.urls"
@@ -137,10 +135,6 @@ def _pooled(found: dict[str, Any], **pool: int) -> dict[str, Any]:
 
 
 DATABASES = {"default": _pooled(env.db_url("DATABASE_URL"))}
-LEGACY_DATABASE_URL = env.str("LEGACY_DATABASE_URL", default="")
-if LEGACY_DATABASE_URL:
-    # The old shop's processes need its connections: none is held without use.
-    DATABASES["legacy"] = _pooled(env.db_url("LEGACY_DATABASE_URL"), min_size=0)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = _required("REDIS_URL")
@@ -178,7 +172,6 @@ SESSIONS_UNIFIED = {
     "L1_ENABLED": env.bool("L1_ENABLED", default=True),
     "PREPARED_STATEMENTS": env.bool("PREPARED_STATEMENTS", default=True),
     "WATCH_SECONDS": env.float("WATCH_SECONDS", default=5),
-    "OTHER_COPIES": ["legacy_adapters.copies.legacy_copies"],
 }
 
 # Where paid orders are handed on to: a callable, a signed webhook, or both.
@@ -210,28 +203,6 @@ FUNNEL = {
 }
 if _HOOKS:
     SESSIONS_UNIFIED["CONSUMERS"] = ["funnel.hooks.consumer.HookConsumer"]
-
-LEGACY_ADAPTERS = {
-    "database": {
-        "ADAPTER": "legacy_adapters.database.DatabaseAdapter",
-        "ALIAS": "legacy" if LEGACY_DATABASE_URL else "default",
-        "TABLE": env.str("LEGACY_SESSION_TABLE", default="funnel_sessions"),
-    },
-    "cookie": {
-        "ADAPTER": "legacy_adapters.cookie.CookieAdapter",
-        "SECRETS": env.list("LEGACY_COOKIE_SECRETS", default=[]),
-        # The fallback that stood in the old shop's code; whoever read it can sign with it.
-        "COMPROMISED_SECRETS": env.list(
-            "LEGACY_COMPROMISED_SECRETS", default=["your-secret-key-change-in-production"]
-        ),
-    },
-    "memory_cache": {"ADAPTER": "legacy_adapters.memory_cache.MemoryCacheAdapter"},
-    "local_storage": {
-        "ADAPTER": "legacy_adapters.local_storage.LocalStorageAdapter",
-        "SYNCS_PER_MINUTE": env.int("SYNCS_PER_MINUTE", default=30),
-        "TRUSTED_PROXIES": FUNNEL["TRUSTED_PROXIES"],
-    },
-}
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
@@ -288,15 +259,6 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 300},
     },
     "audit": {"task": "sessions_unified.audit_tiers_sample", "schedule": crontab(minute="32")},
-    "backfill": {
-        "task": "legacy_adapters.run_backfills",
-        "schedule": 30.0,
-        "options": {"expires": 30},
-    },
-    "forget-kept-blobs": {
-        "task": "legacy_adapters.forget_kept_blobs",
-        "schedule": crontab(hour="3", minute="37"),
-    },
     "ask-gateway": {
         "task": "funnel.ask_gateway",
         "schedule": 10.0,
@@ -329,3 +291,8 @@ if _METRICS_DIR:
 else:
     # prometheus_client takes an empty one for the working directory.
     os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+
+# The old shop: these lines go with legacy_adapters/ and funnel/legacy_settings.py.
+from funnel.legacy_settings import LEGACY_ADAPTERS, MIGRATION, plug_in  # noqa: E402, F401
+
+plug_in(globals())

@@ -14,6 +14,15 @@ from legacy_adapters.base import LegacyAdapter
 from legacy_adapters.conf import SourceConf, get_adapter, get_sources
 from legacy_adapters.cookie import CookieAdapter
 from legacy_adapters.cookie.tokens import fingerprint
+from legacy_adapters.migration.checks import check_migrating, check_migration_values
+
+__all__ = [
+    "check_cookie_has_secret",
+    "check_cookie_secrets",
+    "check_migrating",
+    "check_migration_values",
+    "check_sources",
+]
 
 _HS256_BYTES: Final = 32
 """RFC 7518, section 3.2: a key is no shorter than the hash."""

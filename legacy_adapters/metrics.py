@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
+
+_LATENCIES: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
 LEGACY_TOKENS: Final = Counter(
     "legacy_adapters_tokens",
@@ -39,4 +41,33 @@ THROTTLED: Final = Counter(
     "legacy_adapters_throttled",
     "Requests that a throttle counted. result: allowed, refused, open (Redis could not count).",
     ["result"],
+)
+COMPARISONS: Final = Counter(
+    "legacy_adapters_comparisons",
+    "Reads whose session was to be compared on both sides. result: agreed, transient (gone at the "
+    "second look), confirmed, skipped (a write under way, or no such session), failed (a side did "
+    "not answer), shed (all threads were busy).",
+    ["endpoint", "result"],
+)
+COMPARISON_READ: Final = Histogram(
+    "legacy_adapters_comparison_read_seconds",
+    "How long each side took to answer a comparison. side: legacy, unified.",
+    ["side"],
+    buckets=_LATENCIES,
+)
+STAGED_READ: Final = Histogram(
+    "legacy_adapters_read_seconds",
+    "How long reads took from `shadow` to `ramp_down`, by the side that answers there.",
+    ["endpoint", "side"],
+    buckets=_LATENCIES,
+)
+STAGED_READ_FAILURES: Final = Counter(
+    "legacy_adapters_read_failures",
+    "Those of them that failed.",
+    ["endpoint", "side"],
+)
+DEMOTIONS: Final = Counter(
+    "legacy_adapters_demotions",
+    "Endpoints that went back to `shadow` by themselves. reason: mismatches, errors, latency.",
+    ["endpoint", "reason"],
 )

@@ -55,7 +55,7 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 def _check_path(name: str, path: str) -> list[CheckMessage]:
     try:
         import_string(path)
-    except ImportError as exc:
+    except (ImportError, RuntimeError) as exc:  # a manager with models whose app is not installed
         text = f"{name} names {path!r}, which cannot be imported: {exc}"
         return [Error(text, hint="Give a dotted path.", id="sessions_unified.E002")]
     return []

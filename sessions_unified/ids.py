@@ -34,3 +34,11 @@ def mint_session_id(epoch_ms: int) -> str:
 def is_session_id(value: str) -> bool:
     """Tell whether ``value`` has the shape of a session id, old or new."""
     return SESSION_ID.fullmatch(value) is not None
+
+
+def is_minted_here(value: str) -> bool:
+    """Tell whether an id has the random part of ours; the old shop's has nine characters at most.
+
+    Anybody can write such an id: it proves nothing of who did.
+    """
+    return is_session_id(value) and len(value.rpartition("_")[2]) == _RANDOM_LENGTH

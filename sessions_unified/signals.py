@@ -7,3 +7,6 @@ session_imported = Signal()
 
 # Sent with ``session_ids``: sessions just replaced by tombstones; receivers forget their copies.
 session_deleted = Signal()
+
+# Sent with ``session_ids``: sessions that a sweep has settled or purged, past any manager.
+sessions_swept = Signal()

@@ -1,14 +1,19 @@
-"""The site's environment variables: names and defaults as funnel/settings.py reads them."""
+"""The site's environment variables: names and defaults as its settings read them."""
 
 from __future__ import annotations
 
 import ast
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from docs.generators.markdown import ROOT, table
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SETTINGS: Final = ROOT / "funnel" / "settings.py"
+_LEGACY_SETTINGS: Final = ROOT / "funnel" / "legacy_settings.py"
 # What each variable means.
-ENVIRONMENT: Final = {
+_SITE: Final = {
     "SECRET_KEY": "Django's secret key: it signs the staff's login sessions and CSRF tokens.",
     "SESSION_TOKEN_KEYS": "The keys that encrypt shoppers' session tokens: `kid:key` pairs, "
     "separated by commas. A key is base64url of 32 random bytes. The first issues, all of them "
@@ -63,15 +68,6 @@ ENVIRONMENT: Final = {
     "NMI_TOKENIZATION_KEY": "The public key with which Collect.js makes payment tokens.",
     "NMI_COLLECT_URL": "Where browsers load Collect.js from.",
     "NMI_TIMEOUT_SECONDS": "Longest wait for an answer of NMI, the whole call.",
-    "LEGACY_DATABASE_URL": "The old shop's database, where its session table is. Empty: the main "
-    "database.",
-    "LEGACY_SESSION_TABLE": "The old shop's session table: `table` or `schema.table`.",
-    "LEGACY_COOKIE_SECRETS": "The secrets that the old shop signs its cookie with, separated by "
-    "commas: all of them open, the first signs. Empty: no old cookie is read or written.",
-    "LEGACY_COMPROMISED_SECRETS": "Secrets of the old shop that are out, such as one that was in "
-    "its code. Tokens signed with them are refused and recorded.",
-    "SYNCS_PER_MINUTE": "How often a minute one address, and one session, may synchronise its "
-    "browser's old sessions.",
     "STATIC_ROOT": "Where `manage.py collectstatic` puts the static files.",
     "METRICS_TOKEN": "What Prometheus sends as `Authorization: Bearer …` to read `/metrics`. "
     "Empty: nobody may, except with `INSECURE_HTTP`.",
@@ -83,20 +79,40 @@ ENVIRONMENT: Final = {
     "LOG_LEVEL": "The least severe messages that are logged.",
     "DEBUG": "Django's debug mode. Never in production.",
 }
+# The old shop's: read by a file that goes with it.
+_LEGACY: Final = {
+    "LEGACY_DATABASE_URL": "The old shop's database, where its session table is. Empty: the main "
+    "database.",
+    "LEGACY_SESSION_TABLE": "The old shop's session table: `table` or `schema.table`.",
+    "LEGACY_COOKIE_SECRETS": "The secrets that the old shop signs its cookie with, separated by "
+    "commas: all of them open, the first signs. Empty: no old cookie is read or written.",
+    "LEGACY_COMPROMISED_SECRETS": "Secrets of the old shop that are out, such as one that was in "
+    "its code. Tokens signed with them are refused and recorded.",
+    "SYNCS_PER_MINUTE": "How often a minute one address, and one session, may synchronise its "
+    "browser's old sessions.",
+    "SESSION_MANAGER": "Dotted path of the session manager; "
+    "`legacy_adapters.migration.MigratingSessionManager` follows the migration's stages. Empty: "
+    "the plain one, which knows no old shop.",
+    "MIGRATION_STAGE_CACHE_SECONDS": "How old what a process knows of the stages may be, for "
+    "reads.",
+    "MIGRATION_SHADOW_SAMPLE": "The part of the reads that is compared with the other side, 0 "
+    "to 1.",
+    "MIGRATION_MIN_COMPARISONS": "Comparisons of an endpoint before a gate looks at their outcome.",
+    "MIGRATION_PARITY_THRESHOLD": "What the lower bound of the agreeing part must exceed, 0 to 1.",
+    "MIGRATION_MAX_MARK_AGE_SECONDS": "A gate is shut while a session has waited longer for its "
+    "repair.",
+    "MIGRATION_UNLISTED_LIFE_SECONDS": "How long a session lives in each old store that the server "
+    "cannot list. One that is not named: a day.",
+}
+ENVIRONMENT: Final = _SITE | (_LEGACY if _LEGACY_SETTINGS.exists() else {})
 _CONDITIONAL: Final = {"ORDER_HOOK_SECRET"}  # required where another variable is set, as it says
 _DEFAULTS: Final = {"STATIC_ROOT": "`.local/static`", "CELERY_BROKER_URL": "`REDIS_URL`"}
 
 
 def environment() -> dict[str, str | None]:
-    """Return variable → default (None: required), as funnel/settings.py reads them."""
+    """Return variable → default (None: required), as the settings read them."""
     found: dict[str, str | None] = {}
-    tree = ast.parse((ROOT / "funnel" / "settings.py").read_text(encoding="utf-8"))
-    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-        reads = ast.unparse(call.func)
-        if not (reads.startswith("env.") or reads == "_required"):
-            continue
-        if not (call.args and isinstance(call.args[0], ast.Constant)):
-            continue
+    for call in _reads():
         name = ast.literal_eval(call.args[0])
         defaults = [each.value for each in call.keywords if each.arg == "default"]
         default = default_text(name, defaults[0]) if defaults else None
@@ -104,6 +120,17 @@ def environment() -> dict[str, str | None]:
             default = "empty"
         found[name] = found.get(name) or default
     return found
+
+
+def _reads() -> Iterator[ast.Call]:
+    """Yield the calls that read a variable by its name."""
+    for path in (_SETTINGS, _LEGACY_SETTINGS):
+        tree = ast.parse(path.read_text(encoding="utf-8") if path.exists() else "")
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            reads = ast.unparse(call.func)
+            is_read = reads.startswith("env.") or reads == "_required"
+            if is_read and call.args and isinstance(call.args[0], ast.Constant):
+                yield call
 
 
 def default_text(name: str, value: ast.expr) -> str:
@@ -115,6 +142,8 @@ def default_text(name: str, value: ast.expr) -> str:
         literal = int(literal)
     if isinstance(literal, list):
         literal = ",".join(literal)
+    if isinstance(literal, dict):
+        literal = ",".join(f"{key}={each}" for key, each in literal.items())
     return f"`{literal}`" if literal != "" else "empty"
 
 
@@ -124,9 +153,8 @@ def environment_block() -> str:
     unread, undescribed = set(ENVIRONMENT) - set(defaults), set(defaults) - set(ENVIRONMENT)
     if unread or undescribed:
         raise SystemExit(
-            f"docs/generators/environment.py describes {sorted(unread) or 'nothing'} that "
-            f"funnel/settings.py does not read, and lacks {sorted(undescribed) or 'nothing'} that "
-            "it does."
+            f"docs/generators/environment.py describes {sorted(unread) or 'nothing'} that the "
+            f"settings do not read, and lacks {sorted(undescribed) or 'nothing'} that they do."
         )
     rows = (
         (f"`{name}`", defaults[name] or "**required**", text) for name, text in ENVIRONMENT.items()

@@ -61,6 +61,7 @@ def _environment(services: Services) -> dict[str, str]:
         "WATCH_SECONDS": "0",  # a thread of its own would meet databases being dropped
         # What a shell exports for another shop is none of the tests' business.
         "LEGACY_DATABASE_URL": "",
+        "SESSION_MANAGER": "",
     }
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
-from django.db.models import Max, Sum
-from django.http import Http404, HttpResponseNotAllowed
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import path, reverse
+from django.urls import reverse
 from django.utils.html import format_html
 
-from legacy_adapters.admin.base import LegacyAdmin, SourceFilter, moment
+from legacy_adapters.admin.base import SourceFilter, moment
+from legacy_adapters.admin.detail import DetailAdmin
 from legacy_adapters.admin.run_page import (
     annotated_tally,
     counts_of,
@@ -21,16 +18,15 @@ from legacy_adapters.admin.run_page import (
     progress_of,
     slices_of,
     state_badge,
+    with_counts,
 )
 from legacy_adapters.migration.backfill import runs
-from legacy_adapters.migration.backfill.reporting import KINDS
 from legacy_adapters.models import BackfillRun
 from sessions_unified.admin import formatting
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
-    from django.urls import URLPattern
     from django.utils.safestring import SafeString
 
 State = BackfillRun.State
@@ -41,7 +37,7 @@ FINDINGS_SHOWN: Final = 200
 
 
 @admin.register(BackfillRun)
-class BackfillRunAdmin(LegacyAdmin[BackfillRun]):
+class BackfillRunAdmin(DetailAdmin[BackfillRun]):
     """Look at a backfill; pause it, let it go on."""
 
     list_display = (
@@ -51,12 +47,12 @@ class BackfillRunAdmin(LegacyAdmin[BackfillRun]):
     list_display_links = ("created",)
     list_filter = ("state", SourceFilter)
     ordering = ("-created_at",)
+    page_template = "admin/legacy_adapters/backfill.html"
+    acts = {"pause": PERMISSION, "go-on": PERMISSION}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[BackfillRun]:
         """Return the runs with their slices' counts added up."""
-        sums = {f"sum_{name}": Sum(f"slices__{name}") for name in KINDS}
-        rows = super().get_queryset(request)
-        return rows.annotate(**sums, last_at=Max("slices__updated_at"))
+        return with_counts(super().get_queryset(request))
 
     @admin.display(description="made")
     def created(self, run: BackfillRun) -> SafeString | str:
@@ -112,71 +108,36 @@ class BackfillRunAdmin(LegacyAdmin[BackfillRun]):
 
     # One run's page
 
-    def get_urls(self) -> list[URLPattern]:
-        """Add the addresses of the buttons, before Django's own."""
-        act = path(
-            "<int:pk>/act/<str:name>/",
-            self.admin_site.admin_view(self.act_view),
-            name="legacy_adapters_backfillrun_act",
-        )
-        return [act, *super().get_urls()]
-
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        """Show one run. Looking writes nothing."""
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["GET", "HEAD"])
-        run = self._run(request, object_id)
-        findings = list(run.findings.order_by("-pk")[: FINDINGS_SHOWN + 1])
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"Backfill {run.pk} of {run.source}",
-            "opts": self.opts,
-            "media": self.media,
-            "run": run,
-            "badge": state_badge(run),
-            "progress": progress_of(run),
-            "counts": counts_of(run),
-            "moments": moments_of(run),
-            "slices": slices_of(run),
+    def page(self, request: HttpRequest, row: BackfillRun) -> dict[str, Any]:
+        """Return what is shown of a run."""
+        findings = list(row.findings.order_by("-pk")[: FINDINGS_SHOWN + 1])
+        return {
+            "title": f"Backfill {row.pk} of {row.source}",
+            "run": row,
+            "badge": state_badge(row),
+            "progress": progress_of(row),
+            "counts": counts_of(row),
+            "moments": moments_of(row),
+            "slices": slices_of(row),
             "findings": findings[:FINDINGS_SHOWN],
             "has_more": len(findings) > FINDINGS_SHOWN,
-            "button": self._button(request, run),
-            "is_failed": run.state == State.FAILED,
+            "button": self._button(request, row),
+            "is_failed": row.state == State.FAILED,
         }
-        return TemplateResponse(request, "admin/legacy_adapters/backfill.html", context)
 
-    def act_view(self, request: HttpRequest, pk: int, name: str) -> HttpResponse:
-        """Pause a run, or let it go on.
-
-        Raises:
-            Http404: there is no such run, or no such button.
-            PermissionDenied: this user may not.
-
-        """
-        run = self._run(request, str(pk))
-        if name not in {"pause", "go-on"}:
-            raise Http404
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        if not request.user.has_perm(PERMISSION):
-            raise PermissionDenied
-        if name != self._button(request, run):
-            messages.info(request, f"Nothing to do: the backfill is {run.get_state_display()}.")
+    def act(self, request: HttpRequest, row: BackfillRun, name: str) -> HttpResponse:
+        """Pause a run, or let it go on."""
+        if name != self._button(request, row):
+            messages.info(request, f"Nothing to do: the backfill is {row.get_state_display()}.")
         elif name == "pause":
-            runs.pause(run)
-            self.log_change(request, run, "Paused.")
+            runs.pause(row)
+            self.log_change(request, row, "Paused.")
             messages.success(request, "Paused: every worker stops after its batch.")
         else:
-            runs.go_on(run, is_background=True)
-            self.log_change(request, run, "Let go on.")
+            runs.go_on(row, is_background=True)
+            self.log_change(request, row, "Let go on.")
             messages.success(request, "The backfill goes on from where it stopped.")
-        return redirect(reverse(_PAGE, args=[run.pk]))
+        return redirect(reverse(_PAGE, args=[row.pk]))
 
     @staticmethod
     def _button(request: HttpRequest, run: BackfillRun) -> str:
@@ -186,11 +147,3 @@ class BackfillRunAdmin(LegacyAdmin[BackfillRun]):
         if run.state in _PAUSABLE:
             return "pause"
         return "go-on" if run.state == State.PAUSED else ""
-
-    def _run(self, request: HttpRequest, object_id: str) -> BackfillRun:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        run = self.get_object(request, object_id)
-        if run is None:
-            raise Http404
-        return run

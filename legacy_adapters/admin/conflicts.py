@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpResponseNotAllowed
+from django.http import HttpResponseNotAllowed
 from django.urls import path
 from django.utils.html import format_html
 
 from legacy_adapters.admin import deciding, several
-from legacy_adapters.admin.base import LegacyAdmin, SourceFilter, moment
+from legacy_adapters.admin.base import SourceFilter, moment
+from legacy_adapters.admin.detail import DetailAdmin
 from legacy_adapters.admin.filters import DecisionFilter, StateFilter
 from legacy_adapters.models import SessionConflict
 from sessions_unified.admin import formatting
@@ -29,7 +30,7 @@ _NAMED_AT_MOST: Final = 4
 
 
 @admin.register(SessionConflict)
-class SessionConflictAdmin(LegacyAdmin[SessionConflict]):
+class SessionConflictAdmin(DetailAdmin[SessionConflict]):
     """Look into a conflict, decide on it."""
 
     list_display = ("seen", "state_shown", "session", "differing", "store")
@@ -87,17 +88,9 @@ class SessionConflictAdmin(LegacyAdmin[SessionConflict]):
         )
         return [resolve, *super().get_urls()]
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        """Show a conflict. Looking writes nothing."""
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["GET", "HEAD"])
-        return deciding.show(self, request, self._conflict(request, object_id))
+    def show(self, request: HttpRequest, row: SessionConflict, **more: Any) -> HttpResponse:
+        """Show a conflict."""
+        return deciding.show(self, request, row)
 
     def resolve_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Take a decision.
@@ -107,20 +100,12 @@ class SessionConflictAdmin(LegacyAdmin[SessionConflict]):
             PermissionDenied: this user may not see it, or not decide.
 
         """
-        conflict = self._conflict(request, str(pk))
+        conflict = self.row_of(request, str(pk))
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not self.has_resolve_permission(request):
             raise PermissionDenied
         return deciding.resolve(self, request, conflict)
-
-    def _conflict(self, request: HttpRequest, object_id: str) -> SessionConflict:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        conflict = self.get_object(request, object_id)
-        if conflict is None:
-            raise Http404
-        return conflict
 
 
 def state_badge(conflict: SessionConflict) -> SafeString:

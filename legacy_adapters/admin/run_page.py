@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from django.db.models import Max, Sum
+
 from legacy_adapters.admin.base import moment
 from legacy_adapters.admin.progress import Progress
 from legacy_adapters.migration.backfill import runs
@@ -12,6 +14,7 @@ from legacy_adapters.models import BackfillRun
 from sessions_unified.admin import formatting
 
 if TYPE_CHECKING:
+    from django.db.models import QuerySet
     from django.utils.safestring import SafeString
 
     from legacy_adapters.models import BackfillSlice
@@ -37,6 +40,12 @@ _LABELS: Final = {
 def state_badge(run: BackfillRun) -> SafeString:
     """Return a run's state as a coloured badge."""
     return formatting.coloured(_LOOKS[State(run.state)], run.get_state_display())
+
+
+def with_counts(found: QuerySet[BackfillRun]) -> QuerySet[BackfillRun]:
+    """Return runs with their slices' counts added up, as the others here expect them."""
+    sums = {f"sum_{name}": Sum(f"slices__{name}") for name in KINDS}
+    return found.annotate(**sums, last_at=Max("slices__updated_at"))
 
 
 def annotated_tally(run: Any) -> Tally:

@@ -18,6 +18,7 @@ from legacy_adapters.exceptions import (
     LegacyTokenError,
 )
 from legacy_adapters.merging.references import plain_email
+from sessions_unified import get_manager
 from sessions_unified.clock import get_clock
 from sessions_unified.conf import get_conf
 from sessions_unified.cookies import issue_cookie
@@ -27,7 +28,6 @@ from sessions_unified.exceptions import (
     SessionNotFoundError,
     TierUnavailableError,
 )
-from sessions_unified.manager import UnifiedSessionManager
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_ENDPOINT: Final = "upsell.process"  # the old shop's reader of the cookie
 _UNAVAILABLE: Final = (LegacyAdaptersError, TierUnavailableError, SealedValueError, DatabaseError)
 
 
@@ -80,18 +81,26 @@ def _session_of(
     claims: Mapping[str, Any], request: HttpRequest
 ) -> tuple[SessionSnapshot | None, str]:
     """Return the living session of a valid cookie, or None and why it opens none."""
-    session = import_on_contact(claims["id"], request)
-    if session is None:
-        return None, "unknown"
-    if session.email and _folded(session.email) != _folded(claims.get("email")):
-        return None, "other_email"
     try:
-        # What was imported may be over already; whether it is, the manager knows.
-        return UnifiedSessionManager(request=request).get_session(session.id), "earned"
+        session = _met(claims["id"], request)
     except SessionExpiredError:
         return None, "over"
     except SessionNotFoundError:
         return None, "unknown"
+    if session.email and _folded(session.email) != _folded(claims.get("email")):
+        return None, "other_email"
+    return session, "earned"
+
+
+def _met(session_id: str, request: HttpRequest) -> SessionSnapshot:
+    """Return a session as the endpoint that read the cookie does; import what only stores know."""
+    manager = get_manager(_ENDPOINT, request)
+    try:
+        return manager.get_session(session_id, fresh=True)
+    except SessionNotFoundError:
+        if import_on_contact(session_id, request) is None:
+            raise
+    return manager.get_session(session_id, fresh=True)
 
 
 def _folded(email: Any) -> str:

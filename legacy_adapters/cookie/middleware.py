@@ -30,7 +30,7 @@ class LegacyCookieMiddleware(MiddlewareMixin):
 
     def process_request(self, request: HttpRequest) -> None:
         """Let a valid old cookie speak for a request that nothing else speaks for."""
-        brought = _brought(request)
+        brought = brought_cookies(request)
         if not brought or "HTTP_AUTHORIZATION" in request.META:
             return
         if session_id_from_cookie(request) is not None:
@@ -54,7 +54,7 @@ class LegacyCookieMiddleware(MiddlewareMixin):
         return response
 
 
-def _brought(request: HttpRequest) -> list[CookieAdapter]:
+def brought_cookies(request: HttpRequest) -> list[CookieAdapter]:
     """Return the adapters of the old cookies that the request brings, whatever they are worth."""
     names = _cookie_names().items()
     adapters = [get_adapter(each, request) for each, name in names if request.COOKIES.get(name)]
@@ -81,7 +81,7 @@ def _forget_old_cookies(request: HttpRequest) -> None:
     """Delete them with our own cookie: they would earn another."""
     jar = store.jar_of(request)
     jar.written = dict.fromkeys(jar.written)
-    for adapter in _brought(request):
+    for adapter in brought_cookies(request):
         store.discard(request, adapter.cookie)
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 from django.db import Error as DatabaseError
-from django.db import transaction
 
 from legacy_adapters.base import AdapterHealth, Batch, LegacyAdapter, LegacyRecord, digest_of
 from legacy_adapters.database import saving
@@ -84,6 +82,7 @@ class DatabaseAdapter(LegacyAdapter):
         self.alias = alias
         self.table = Table(alias=alias, name=table, names=self._naming.to_theirs)
         self._timeout_seconds = timeout_seconds
+        self._is_held = False
         self._cursor_rows = cursor_rows
 
     def peek(self, session_id: str) -> LegacyRecord | None:
@@ -91,7 +90,7 @@ class DatabaseAdapter(LegacyAdapter):
         if values.storable_text(session_id) != session_id:
             return None  # no column holds it
         statement = "SELECT row_to_json(t)::text FROM {} AS t WHERE {id} = %s"
-        with self.table.answering("read"), self.table.limited(self._timeout_seconds):
+        with self.table.answering("read"), self._limited():
             found = self.table.fetch(statement, [session_id])
         return _record(found[0][0], session_id) if found else None
 
@@ -162,27 +161,28 @@ class DatabaseAdapter(LegacyAdapter):
 
     @contextmanager
     def holding(self, session_id: str) -> Iterator[None]:
-        """Run one transaction there with the row locked, if there is one."""
+        """Run one transaction there with the row locked, if there is one; its statements limited.
+
+        Within the block this adapter begins no further ones.
+        """
         statement = "SELECT 1 FROM {} WHERE {id} = %s FOR UPDATE"
-        block = transaction.atomic(using=self.table.alias)
-        with self.table.answering("written"):
-            block.__enter__()
-        try:
+        with self.table.committing("written", seconds=self._timeout_seconds):
             if values.storable_text(session_id) == session_id:
-                with self.table.answering("written"), self.table.limited(self._timeout_seconds):
-                    self.table.fetch(statement, [session_id])
-            yield
-        except BaseException:
-            block.__exit__(*sys.exc_info())
-            raise
-        with self.table.answering("written"):
-            block.__exit__(None, None, None)
+                self.table.fetch(statement, [session_id])
+            self._is_held = True
+            try:
+                yield
+            finally:
+                self._is_held = False
+
+    def _limited(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._is_held else self.table.limited(self._timeout_seconds)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         with self.table.answering("written"):
             try:
-                with self.table.limited(self._timeout_seconds):
+                with self._limited():
                     yield
             except RecursionError:
                 raise UnwritableRecordError("its JSON is nested too deeply") from None

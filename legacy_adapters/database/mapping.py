@@ -13,6 +13,7 @@ from legacy_adapters.fields import reading, values
 from legacy_adapters.fields.lines import read_products
 from legacy_adapters.stores import Store
 from sessions_unified.flow import PENDING, FlowTable
+from sessions_unified.ids import is_minted_here
 from sessions_unified.snapshot import SessionSnapshot, Upsells
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _to_session(row: Mapping[str, Any], *, flow: FlowTable, currency: str) -> Se
     transaction_id = values.optional_text(row.get("transaction_id"))
     return SessionSnapshot(
         id=session_id,
-        email=reading.email(row.get("email")),
+        email=_email(row, session_id),
         status=status,
         current_step=reading.step(
             row.get("current_step"),
@@ -90,6 +91,13 @@ def _to_session(row: Mapping[str, Any], *, flow: FlowTable, currency: str) -> Se
         metadata=reading.kept_metadata(Store.DATABASE, kept),
         version=1,
     )
+
+
+def _email(row: Mapping[str, Any], session_id: str) -> str | None:
+    """Return the address. A session of ours may have none yet: the old code's always had one."""
+    if is_minted_here(session_id) and row.get("email") in (None, ""):
+        return None
+    return reading.email(row.get("email"))
 
 
 def _offers(row: Mapping[str, Any], kept: dict[str, Any], column: str) -> tuple[str, ...]:

@@ -100,6 +100,28 @@ class Table:
                 with connection.cursor() as cursor:
                     cursor.execute(_LIMIT, [before])
 
+    @contextmanager
+    def committing(self, done: str, *, seconds: float | None) -> Iterator[None]:
+        """Run the block as one transaction, as `limited`; say of its two ends what fails there.
+
+        What the block raises is its own, and undoes it.
+
+        Raises:
+            SourceUnavailableError: the transaction did not begin, or was not committed.
+
+        """
+        block = self.limited(seconds)
+        with self.answering(done):
+            block.__enter__()  # noqa: PLC2801  (its ends fail apart from what is between them)
+        try:
+            yield
+        except BaseException as exc:
+            if not block.__exit__(type(exc), exc, exc.__traceback__):
+                raise
+        else:
+            with self.answering(done):
+                block.__exit__(None, None, None)
+
     def statement(self, text: str) -> str:
         """Return a statement with the table's name for ``{}`` and a column's for ``{status}``.
 

@@ -16,8 +16,11 @@ from legacy_adapters.local_storage import keeping
 from legacy_adapters.local_storage.copying import Refusals
 from legacy_adapters.local_storage.meeting import meet
 from legacy_adapters.local_storage.readings import is_bought, newest_order, read
+from legacy_adapters.migration.stages.pinning import seen_stages
+from legacy_adapters.migration.use import is_migrating, is_written
 from sessions_unified.clock import get_clock
 from sessions_unified.exceptions import SessionExpiredError, SessionNotFoundError
+from sessions_unified.tiers import get_tiers
 
 if TYPE_CHECKING:
     from legacy_adapters.base import LegacyRecord
@@ -95,9 +98,7 @@ class Sync:
             if self.adapter.is_expired(reading.record):
                 reading = None  # past its end it says nothing, as ever
         try:
-            # What trusted stores say, the signed cookie too; never this storage.
-            import_on_contact(session_id, self.adapter.request)
-            session = self.manager.get_session(session_id, fresh=True)
+            session = self._found(session_id)
             if reading is not None:
                 session = self._met(session, reading)
         except (SessionNotFoundError, SessionExpiredError) as exc:
@@ -109,6 +110,15 @@ class Sync:
         self._write(session, record)
         return True
 
+    def _found(self, session_id: str) -> SessionSnapshot:
+        """Return the session; one that is not here, as trusted stores know it: never this one."""
+        try:
+            return self.manager.get_session(session_id, fresh=True)
+        except SessionNotFoundError:
+            if import_on_contact(session_id, self.adapter.request) is None:
+                raise
+        return self.manager.get_session(session_id, fresh=True)
+
     def _met(self, session: SessionSnapshot, reading: Reading) -> SessionSnapshot:
         refusals = Refusals()
         session = meet(
@@ -119,7 +129,15 @@ class Sync:
         return session
 
     def _write(self, session: SessionSnapshot, record: LegacyRecord | None) -> None:
-        """Have the browser hold the session; it keeps what it has where its format has no words."""
+        """Have the browser hold the session; it keeps what it has where its format has no words.
+
+        Nothing once no endpoint writes browsers' storages any more.
+        """
+        request = self.adapter.request
+        if is_migrating() and not is_written(
+            self.adapter.store, session.id, seen_stages(get_tiers(), request)
+        ):
+            return
         try:
             self.adapter.save(self.adapter.from_unified(session, before=record))
         except UnwritableRecordError:

@@ -54,15 +54,19 @@ def differing(
     same = _SAME | _SAME_OF_COOKIES if store in _COOKIES else _SAME
     compared = {name: same.get(name, _is_same) for name in COMPARED if name in fields}
     plain = _differences(legacy, unified, compared)
-    past_end = _past_end(legacy, now)
-    if not plain or past_end is legacy:
+    settled = past_end(legacy, now)
+    if not plain or settled is legacy:
         return plain
-    return min(plain, _differences(past_end, unified, compared), key=len)
+    return min(plain, _differences(settled, unified, compared), key=len)
 
 
-def _past_end(session: SessionSnapshot, now: datetime) -> SessionSnapshot:
-    """Return the session as an import settles it past its end."""
-    if session.status in {COMPLETED, EXPIRED} or session.expires_at > now:
+def past_end(session: SessionSnapshot, now: datetime) -> SessionSnapshot:
+    """Return the session as an import settles it past its end; itself, if there is nothing to do.
+
+    The old code gave a paid one the status ``expired`` too.
+    """
+    is_settled = session.status == COMPLETED or (session.status == EXPIRED and not session.is_paid)
+    if is_settled or session.expires_at > now:
         return session
     end = get_flow().end
     changes: dict[str, Any] = {"status": EXPIRED, "payment_token": None}

@@ -6,13 +6,16 @@ stays, and repair brings our row up to what the legacy store says.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import logging
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from legacy_adapters.migration.importing.batches import import_batch
 from legacy_adapters.migration.importing.records import Reading
 from legacy_adapters.migration.joining import UNMAPPED, joined
+from legacy_adapters.migration.repair.following import copy_to_unified
+from legacy_adapters.migration.repair.payments import PaymentContradictedError
 from sessions_unified.exceptions import (
     SessionExpiredError,
     SessionNotFoundError,
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from sessions_unified.tiers import Tiers
     from sessions_unified.tiers.database import Change
 
-_HELD_HERE: Final = UNMAPPED | {"upsells"}
+logger = logging.getLogger(__name__)
 
 
 class LegacyLockedSession(LockedSession):
@@ -85,43 +88,63 @@ class LegacyLockedSession(LockedSession):
 
     def hold(self) -> None:
         """Add a reason why the session may not be deleted, in our own row."""
-        self.bring_in()
+        if self._ours is None:
+            self.bring_in()
         super().hold()
 
     def bring_in(self) -> None:
-        """Have a row of our own: for holds, events, and what the legacy store cannot hold.
+        """Have a row of our own that says what the legacy store does: for holds, events, payments.
 
-        What is paid there is recorded by whoever receives `session_imported`.
+        What the old code was paid is recorded by whoever receives `session_imported`, so that it
+        is not charged here again.
 
         Raises:
             SessionNotFoundError: our database cannot hold it.
 
         """
-        if self._ours is not None:
+        if self._ours is None:
+            self._import()
+        elif not self._follow():
             return
-        database, found = self._tiers.database, self._found
-        primary = self._stores.primary
-        if found.record is None:
-            import_sessions(self._tiers, [found.session], source=primary.source)
-        else:
-            import_batch(
-                self._tiers,
-                [Reading(record=found.record, session=found.session)],
-                source=primary.source,
-                store=primary.store,
-                fields=primary.fields,
-            )
-        row = database.row(found.session.id, for_update=True)
+        row = self._tiers.database.row(self.session.id, for_update=True)
         if row is None:
             raise SessionNotFoundError
         self._row, self._ours, self.holds = row, row.copy.session, row.holds
+
+    def _follow(self) -> bool:
+        """Bring our row up to what the old code has written; tell whether it was behind."""
+        found = self._found
+        if found.record is None:
+            return False
+        reading = Reading(record=found.record, session=found.session)
+        before = self._row.copy.session.version
+        try:
+            after = copy_to_unified(self._tiers, self._stores.primary, reading, self._row)
+        except PaymentContradictedError:
+            # Attempts decide what is charged here; a person is told by verify_sessions.
+            logger.warning("Session %s names another payment than our row", self.session.id)
+            return False
+        return after.version != before
+
+    def _import(self) -> None:
+        primary, found = self._stores.primary, self._found
+        if found.record is None:
+            import_sessions(self._tiers, [found.session], source=primary.source)
+            return
+        import_batch(
+            self._tiers,
+            [Reading(record=found.record, session=found.session)],
+            source=primary.source,
+            store=primary.store,
+            fields=primary.fields,
+        )
 
     def _write(self, after: SessionSnapshot, change: Change) -> SessionSnapshot:
         """Write the legacy store, then our row and its event."""
         before = self.session
         if "expires_at" not in change.changed:
             after = msgspec.structs.replace(after, expires_at=before.expires_at)
-        if self._keeps_up or not _HELD_HERE.isdisjoint(change.changed) or change.data:
+        if self._ours is None and (self._keeps_up or self._needs_row(change)):
             self.bring_in()
         self._found = self._stores.save(after, before=self._found.record)
         self._write_ours(after, change)
@@ -129,29 +152,21 @@ class LegacyLockedSession(LockedSession):
         self.is_changed = True
         return self.session
 
+    @staticmethod
+    def _needs_row(change: Change) -> bool:
+        """Tell whether there is something to write that the legacy store has no place for."""
+        return bool(change.data) or not UNMAPPED.isdisjoint(change.changed)
+
     def _write_ours(self, after: SessionSnapshot, change: Change) -> None:
-        """Bring our row up to the legacy store; at `off`, to what that cannot hold."""
+        """Bring our row, if there is one, up to the legacy store."""
         ours = self._ours
         if ours is None:
             return
         wanted = msgspec.structs.replace(
-            joined(self._found.session, after),
-            id=ours.id,
-            version=ours.version + 1,
-            updated_at=change.at,
+            joined(self._found.session, after), version=ours.version + 1, updated_at=change.at
         )
         names = changed_fields(ours, wanted)
-        if not self._keeps_up:
-            names = tuple(name for name in names if name in _HELD_HERE)
-        written = {name: getattr(wanted, name) for name in names}
-        stored = msgspec.structs.replace(
-            ours,
-            **written,
-            version=wanted.version,
-            updated_at=change.at,
-            expires_at=wanted.expires_at,
-        )
-        if not self._tiers.database.compare_and_set(ours.version, stored, change, names):
+        if not self._tiers.database.compare_and_set(ours.version, wanted, change, names):
             raise VersionConflictError
-        self._ours = stored
-        self.copy = Copy(stored, change.at)
+        self._ours = wanted
+        self.copy = Copy(wanted, change.at)

@@ -22,15 +22,11 @@ from django.db import transaction
 from legacy_adapters.migration import marks
 from legacy_adapters.migration.joining import UNMAPPED, is_for_ours_alone, joined
 from legacy_adapters.migration.locked import LegacyLockedSession
-from legacy_adapters.migration.reads import (
-    MigratingReads,
-    as_degraded,
-    pin_stages,
-    seen_stages,
-)
+from legacy_adapters.migration.reads import MigratingReads, as_degraded
 from legacy_adapters.migration.stages import store
 from legacy_adapters.migration.stages.cache import STAGES
 from legacy_adapters.migration.stages.names import Side
+from legacy_adapters.migration.stages.pinning import pin_stages, seen_stages
 from sessions_unified import changes as changing
 from sessions_unified.conf import get_conf
 from sessions_unified.creating import first_state

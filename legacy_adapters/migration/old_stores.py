@@ -19,6 +19,7 @@ from django.core.signals import setting_changed
 from legacy_adapters import patience
 from legacy_adapters.base import LegacyRecord
 from legacy_adapters.conf import get_adapter, get_sources
+from legacy_adapters.cookie.middleware import brought_cookies
 from legacy_adapters.exceptions import (
     LegacyAdaptersError,
     SourceUnavailableError,
@@ -27,8 +28,8 @@ from legacy_adapters.exceptions import (
 from legacy_adapters.merging.comparing import differing
 from legacy_adapters.migration.conf import get_conf
 from legacy_adapters.migration.importing.gathering import gather, together
-from legacy_adapters.migration.routes import ROUTES, route_of
-from legacy_adapters.migration.stages.names import Endpoint
+from legacy_adapters.migration.routes import route_of
+from legacy_adapters.migration.use import is_written
 from legacy_adapters.stores import Store
 from sessions_unified import expiry
 from sessions_unified.clock import get_clock
@@ -225,9 +226,10 @@ class OldStores:
 
         While any endpoint still writes it for this session.
         """
-        for each in self._others:
-            if each.store is not Store.COOKIE or not _is_written(each.store, session.id, view):
-                continue
+        request = self._request
+        if request is None or not request.COOKIES or not is_written(Store.COOKIE, session.id, view):
+            return
+        for each in brought_cookies(request):
             record = each.peek(session.id)
             if record is not None and self._differs(each, record, session):
                 self._tell(each, session)
@@ -282,14 +284,6 @@ def _difference(wanted: LegacyRecord, before: LegacyRecord | None) -> LegacyReco
         if name not in before.data or before.data[name] != value
     }
     return LegacyRecord.of(wanted.id, data)
-
-
-def _is_written(kind: Store, session_id: str, view: StageView) -> bool:
-    """Tell whether any endpoint still writes a kind of store for a session."""
-    return any(
-        kind in ROUTES[each].writes and view.stage_of(each, session_id).writes_legacy
-        for each in Endpoint
-    )
 
 
 def _living(adapter: LegacyAdapter, session_id: str) -> LegacyRecord | None:

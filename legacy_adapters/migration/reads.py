@@ -16,8 +16,8 @@ from legacy_adapters.migration.joining import Annex, find_annex, joined
 from legacy_adapters.migration.old_stores import OldStores, answering
 from legacy_adapters.migration.parity.watching import note_read
 from legacy_adapters.migration.repair.copying import repair
-from legacy_adapters.migration.stages.cache import STAGES
 from legacy_adapters.migration.stages.names import Side, Stage
+from legacy_adapters.migration.stages.pinning import seen_stages
 from sessions_unified import health
 from sessions_unified.exceptions import (
     DatabaseUnavailableError,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_VIEW: Final = "_legacy_stages"
+_DEGRADED: Final = 10**17  # later than any date in µs, and still a version that an ETag can name
 
 
 class MigratingReads(UnifiedSessionManager):
@@ -187,28 +187,10 @@ class MigratingReads(UnifiedSessionManager):
             raise SessionExpiredError(session=session)
 
 
-def seen_stages(tiers: Tiers, request: HttpRequest | None) -> StageView:
-    """Return the stages that a request has seen first; without one, those that the process knows.
-
-    Raises:
-        DatabaseUnavailableError: the process has never seen any.
-
-    """
-    found: StageView | None = getattr(request, _VIEW, None)
-    return found or pin_stages(request, STAGES.view(tiers))
-
-
-def pin_stages(request: HttpRequest | None, view: StageView) -> StageView:
-    """Have a request go on by these stages."""
-    if request is not None:
-        setattr(request, _VIEW, view)
-    return view
-
-
 def as_degraded(session: SessionSnapshot) -> SessionSnapshot:
     """Return a session without what our row holds, at a version that no whole one has.
 
     What is changed on its ground while our database is away must not be taken for a change of the
     whole session once that is back.
     """
-    return msgspec.structs.replace(session, version=-session.version)
+    return msgspec.structs.replace(session, version=session.version + _DEGRADED)

@@ -5,6 +5,7 @@ from legacy_adapters.models.imports import ImportRecord, SessionConflict
 from legacy_adapters.models.marks import WriteMark
 from legacy_adapters.models.parity import ParityFinding, ParityMinute, StoreSighting
 from legacy_adapters.models.refused import KeptBlob, RefusedToken
+from legacy_adapters.models.rooms import Migration
 from legacy_adapters.models.stages import EndpointStage, ProcessReport, StageChange
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "EndpointStage",
     "ImportRecord",
     "KeptBlob",
+    "Migration",
     "ParityFinding",
     "ParityMinute",
     "ProcessReport",

@@ -11,7 +11,9 @@ from sessions_unified.ids import MAX_ID_LENGTH
 
 
 class ParityMinute(models.Model):
-    """One endpoint's comparisons of one minute, of all processes.
+    """One endpoint's comparisons of one minute, of all processes that knew the same stage changes.
+
+    ``epoch`` is the last of these: what was counted before a change is told from what came after.
 
     ``compared`` = ``agreed`` + ``transient`` + ``confirmed``: a transient difference was gone at
     the second look. ``shed``: not compared, because all threads were busy. ``failed``: a side did
@@ -23,6 +25,7 @@ class ParityMinute(models.Model):
 
     endpoint = models.CharField(max_length=32, choices=Endpoint.choices)
     stage = models.CharField(max_length=16, choices=Stage.choices)
+    epoch = models.BigIntegerField(default=0)
     minute = models.DateTimeField()
     compared = models.PositiveBigIntegerField(default=0)
     agreed = models.PositiveBigIntegerField(default=0)
@@ -41,7 +44,7 @@ class ParityMinute(models.Model):
         verbose_name_plural = "minutes of comparisons"
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["endpoint", "stage", "minute"], name="legacy_parity_once_a_minute"
+                fields=["endpoint", "stage", "epoch", "minute"], name="legacy_parity_once_a_minute"
             ),
         ]
 

@@ -15,7 +15,9 @@ class EndpointStage(models.Model):
     No row: the endpoint is at `off`, for all of them. ``entered_at`` is when it came to the stage,
     ``changed_at`` when stage or percentage changed last. ``demoted_at``: it went back by itself
     then, and only a person advances it. ``paused_at``: a person holds it where it is, for
-    ``pause_reason``.
+    ``pause_reason``. ``unmarked_since``: since then sessions may have been written that legacy does
+    not have, without a mark: it is at `complete`, or came back from there and this is not made up
+    for yet.
     """
 
     endpoint = models.CharField(max_length=32, primary_key=True, choices=Endpoint.choices)
@@ -26,6 +28,7 @@ class EndpointStage(models.Model):
     demoted_at = models.DateTimeField(null=True, blank=True)
     paused_at = models.DateTimeField(null=True, blank=True)
     pause_reason = models.CharField(max_length=500, blank=True, default="")
+    unmarked_since = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         verbose_name = "endpoint's stage"

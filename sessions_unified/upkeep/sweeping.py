@@ -16,11 +16,13 @@ from sessions_unified.conf import Conf, get_conf
 from sessions_unified.flow import get_flow
 from sessions_unified.models import UnifiedSession
 from sessions_unified.publishing import publish_gone
-from sessions_unified.signals import session_deleted
+from sessions_unified.signals import session_deleted, sessions_swept
 from sessions_unified.tiers.rows import BLANK, EVENTS, SESSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from django.dispatch import Signal
 
     from sessions_unified.tiers import Tiers
 
@@ -39,6 +41,7 @@ _BEYOND_TOUCHES: Final = (
 # (ctid): half the time of finding them again by id. A row that changed while it was being locked
 # has another place by then, and is left to the next batch.
 _REPORT: Final = "SELECT (SELECT count(*) FROM changed), count(*), max(mark) FROM due"
+_NAMED: Final = f"SELECT report.*, ARRAY(SELECT id FROM changed) FROM ({_REPORT}) AS report"
 
 
 def due_condition(conf: Conf) -> tuple[str, dict[str, Any]]:
@@ -82,8 +85,11 @@ def expire_due(tiers: Tiers, *, only: Collection[str], actor: str = "system") ->
     condition, params = due_condition(get_conf())
     params |= _settling_params(tiers.clock.now(), actor) | {"size": len(only), "only": list(only)}
     sql = _settling_sql(f"{condition} AND id = ANY(%(only)s)", skips_locked=False)
-    changed = dict(tiers.database.query(f"{sql} SELECT id, version FROM changed", params))
-    transaction.on_commit(lambda: publish_gone(tiers, changed), using=tiers.database.alias)
+    with tiers.database.transaction():
+        changed = dict(tiers.database.query(f"{sql} SELECT id, version FROM changed", params))
+        if changed:
+            sessions_swept.send(sender=UnifiedSession, session_ids=list(changed))
+        transaction.on_commit(lambda: publish_gone(tiers, changed), using=tiers.database.alias)
     return len(changed)
 
 
@@ -112,9 +118,20 @@ def settle_batch(
     if start is not None:
         condition += " AND expires_at >= %(start)s"
     params |= _settling_params(now, actor) | {"size": size, "start": start}
-    sql = f"{_settling_sql(condition, skips_locked=True)} {_REPORT}"
-    (report,) = tiers.database.query(sql, params)
-    return Batch(*report)
+    return _run(tiers, _settling_sql(condition, skips_locked=True), params, sessions_swept)
+
+
+def _run(tiers: Tiers, sql: str, params: dict[str, Any], *signals: Signal) -> Batch:
+    """Run a batch, in one transaction with those who want to know what it changed."""
+    heard = [each for each in signals if each.has_listeners(UnifiedSession)]
+    if not heard:
+        ((done, found, ended_at),) = tiers.database.query(f"{sql} {_REPORT}", params)
+        return Batch(done, found, ended_at)
+    with tiers.database.transaction():
+        ((done, found, ended_at, ids),) = tiers.database.query(f"{sql} {_NAMED}", params)
+        for signal in heard if ids else ():
+            signal.send(sender=UnifiedSession, session_ids=ids)
+    return Batch(done, found, ended_at)
 
 
 def _settling_params(now: datetime, actor: str) -> dict[str, Any]:
@@ -188,7 +205,7 @@ def purge_batch(
     """Replace a batch of sessions past the retention period by tombstones.
 
     From ``start`` on in the order of ``updated_at``; locked rows and caches as in settling.
-    Receivers of `session_deleted` run in its transaction.
+    Receivers of `session_deleted` and `sessions_swept` run in its transaction.
     """
     params = _purge_params(tiers) | {"size": size, "actor": actor, "start": start}
     since = "" if start is None else "AND updated_at >= %(start)s"
@@ -204,13 +221,9 @@ def purge_batch(
             INSERT INTO {EVENTS} (session_id, seq, kind, changed, data, actor, at)
             SELECT id, version, 'session_purged', '[]'::jsonb, '{{}}'::jsonb, %(actor)s, %(now)s
             FROM changed
-        ) SELECT report.*, ARRAY(SELECT id FROM changed) FROM ({_REPORT}) AS report
+        )
     """
-    with tiers.database.transaction():
-        ((*report, ids),) = tiers.database.query(sql, params)
-        if ids:
-            session_deleted.send(sender=UnifiedSession, session_ids=ids)
-    return Batch(*report)
+    return _run(tiers, sql, params, session_deleted, sessions_swept)
 
 
 def count_purgeable(tiers: Tiers) -> int:

@@ -28,7 +28,7 @@ class Result:
     baseline: str
     baseline_p50_us: float
     ratio: float
-    target: float
+    target: float | None
     ok: bool
 
 
@@ -43,7 +43,7 @@ def result(row: Row, measured: Measured) -> Result:
         baseline_p50_us=round(measured.baseline_p50_us, 3),
         ratio=round(ratio, 4),
         target=row.target,
-        ok=ratio <= row.target,
+        ok=row.target is None or ratio <= row.target,
     )
 
 
@@ -55,10 +55,16 @@ def cells(each: Result) -> tuple[str, ...]:
         duration(each.p99_us),
         duration(each.baseline_p50_us),
         f"{each.ratio:.3g}",
-        f"{each.target:g}",
-        "yes" if each.ok else "NO",
+        "-" if each.target is None else f"{each.target:g}",
+        _verdict(each),
         each.baseline,
     )
+
+
+def _verdict(each: Result) -> str:
+    if each.target is None:
+        return "-"
+    return "yes" if each.ok else "NO"
 
 
 def duration(microseconds: float) -> str:

@@ -22,7 +22,7 @@ class Row:
         name: as in ``build/bench.json``.
         operation: what is measured.
         baseline: what it is measured against.
-        target: the largest ratio, ours ÷ baseline, that is good enough.
+        target: the largest ratio, ours ÷ baseline, that is good enough; None: it is only told.
         run: measures it.
         is_long: measured only where it is named (``make bench-growth``).
 
@@ -31,7 +31,7 @@ class Row:
     name: str
     operation: str
     baseline: str
-    target: float
+    target: float | None
     run: Run
     is_long: bool = False
 
@@ -40,7 +40,7 @@ ROWS: Final[dict[str, Row]] = {}
 
 
 def row(
-    *, operation: str, baseline: str, target: float, is_long: bool = False
+    *, operation: str, baseline: str, target: float | None, is_long: bool = False
 ) -> Callable[[Run], Run]:
     """Register a function as the row of its own name."""
 

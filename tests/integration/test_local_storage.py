@@ -572,13 +572,17 @@ def test_without_redis_everybody_may_sync(settings: SettingsWrapper) -> None:
 
 def test_what_legacy_stores_cannot_say_now_is_asked_for_later(monkeypatch: Any) -> None:
     from legacy_adapters.local_storage import syncing
+    from sessions_unified.models import UnifiedSession
 
     def fail(*_: object) -> None:
         raise SourceUnavailableError
 
     monkeypatch.setattr(syncing, "import_on_contact", fail)
+    own = session()
+    assert send(own=own).status_code == 200  # it is here: nobody else is asked
+    UnifiedSession.objects.filter(pk=own.id).delete()
 
-    answer = send(own=session())
+    answer = send(own=own)
 
     assert (answer.status_code, answer.json()["code"]) == (503, "legacy_unavailable")
     assert answer["Retry-After"]

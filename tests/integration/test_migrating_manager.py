@@ -216,3 +216,18 @@ def test_a_failed_second_side_leaves_a_mark_that_the_next_read_heals(
 
     assert get_manager("session.detail").get_session(session_id).email == "eva@example.org"
     assert marked(session_id) is None
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_session_may_begin_without_an_address(stage: Stage) -> None:
+    to_stage(stage)
+    with table().table.connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE funnel_sessions ALTER email SET NOT NULL")
+
+    session = get_manager("session.create").create_session()
+    assert get_manager("session.detail").get_session(session.id).email is None
+    get_manager("session.detail").update_session(session.id, {"email": "ana@example.org"})
+
+    assert get_manager("session.detail").get_session(session.id).email == "ana@example.org"
+    if stage in BOTH_STAGES:
+        assert agree(session.id)

@@ -72,7 +72,10 @@ def test_generated_blocks_are_up_to_date(path: Path) -> None:
 
 @pytest.mark.parametrize("document", ["README.md", "docs/reference/settings.md"])
 def test_every_variable_of_the_site_is_listed(document: str) -> None:
-    names = re.findall(r'(?:env\.\w+|_required)\(\s*"([A-Z_]+)"', read("funnel/settings.py"))
+    names = re.findall(
+        r'(?:env\.\w+|_required)\(\s*"([A-Z_]+)"',
+        "".join(code_of("funnel/settings.py", "funnel/legacy_settings.py")),
+    )
 
     assert "SECRET_KEY" in names
     assert "DATABASE_URL" in names
@@ -305,16 +308,18 @@ def test_settings_that_pages_name_exist() -> None:
 
     from funnel.conf import Conf as FunnelConf
     from funnel.payments.nmi.conf import NmiConf
+    from legacy_adapters.migration.conf import KNOWN_KEYS as MIGRATION_KEYS
     from sessions_unified.conf import KNOWN_KEYS
 
     known = {
         *KNOWN_KEYS,
+        *MIGRATION_KEYS,
         *FunnelConf.__annotations__,
         *NmiConf.__annotations__,
         *generate.ENVIRONMENT,
         *dir(global_settings),
     }
-    known |= {"SESSIONS_UNIFIED", "LEGACY_ADAPTERS", "CONTENT_SECURITY_POLICY"}
+    known |= {"SESSIONS_UNIFIED", "LEGACY_ADAPTERS", "MIGRATION", "CONTENT_SECURITY_POLICY"}
     known |= {"FUNNEL_LOCAL_DIR", "POSTGRES_PASSWORD", "REDIS_PASSWORD"}  # of make and compose
     known |= {option.upper() for option in _adapter_options()}
     known |= {"PIP_INDEX_URL", "SESSION_KEY"}  # a reader's own

@@ -10,6 +10,10 @@ Of the import record only this is asked: at which version of the session it was 
 - There is none: the session was made here, or came from another store. They are merged, our row
   as its own word or as that of the store it came from; not while a charge is open, which may yet
   change what the row says.
+
+While the site follows the stages, a session that is written to the legacy store first is none of
+these once it has changed here: that store has the say, and our row follows what it says now. One
+that waits for its repair is left alone.
 """
 
 from __future__ import annotations
@@ -17,12 +21,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from legacy_adapters.conf import get_store
+from legacy_adapters.conf import get_adapter, get_store
 from legacy_adapters.conflicts import recording
+from legacy_adapters.exceptions import UnreadableRecordError
 from legacy_adapters.merging import Candidate, evidence, merge
 from legacy_adapters.merging.comparing import COMPARED, KEPT_ASIDE, differing
+from legacy_adapters.migration import marks
+from legacy_adapters.migration.authority import led_by_legacy, waiting_for_repair
 from legacy_adapters.migration.importing import records
 from legacy_adapters.migration.importing.records import MIXED
+from legacy_adapters.migration.old_stores import primary_name
+from legacy_adapters.migration.repair.following import follow, read
+from legacy_adapters.migration.repair.payments import PaymentContradictedError, has_lost
+from legacy_adapters.migration.stages.names import Side
 from legacy_adapters.stores import Store
 from sessions_unified.reimporting import (
     changed_fields,
@@ -122,16 +133,23 @@ class Meeting:
         # Under the locks: another backfill may have been quicker by a moment.
         known = records.known(self._alias, self.source, ids)
         elsewhere = records.elsewhere(self._alias, self.source, ids)
+        waiting, led = waiting_for_repair(self.tiers, ids), self._led(ids)
         outcomes = []
         for reading in readings:
             row, record = rows.get(reading.id), known.get(reading.id)
             is_known = record is not None and record.digest == reading.record.digest
-            if row is None or is_known:
+            if row is None or is_known or reading.id in waiting:
                 outcomes.append(Outcome(id=reading.id, kind="unchanged"))
                 continue
-            others = elsewhere.get(reading.id, {})
-            outcomes.append(self._met(reading, _Met(row=row, known=record, elsewhere=others)))
+            met = _Met(row=row, known=record, elsewhere=elsewhere.get(reading.id, {}))
+            follows = reading.id in led and not met.is_as_imported
+            outcomes.append((self._follow if follows else self._met)(reading, met))
         return outcomes
+
+    def _led(self, ids: Sequence[str]) -> frozenset[str]:
+        """Return which sessions the record has the say of: the primary store's alone has it."""
+        found = led_by_legacy(self.tiers, ids)
+        return found if found and self.source == primary_name() else frozenset()
 
     @property
     def _now(self) -> datetime:
@@ -160,6 +178,23 @@ class Meeting:
         if met.has_moved_on or (met.row.holds and not met.is_as_imported):
             return self._contradicted(reading, met, fields)
         return self._merge(reading, met)
+
+    def _follow(self, reading: Reading, met: _Met) -> Outcome:
+        """Copy what the record says now: the one that was scanned may be older than our row."""
+        unchanged = Outcome(id=reading.id, kind="unchanged")
+        primary = get_adapter(self.source)
+        try:
+            found = read(primary, reading.id)
+            if found is None:
+                return unchanged
+            session = follow(self.tiers, primary, found, met.row)
+        except UnreadableRecordError:
+            return unchanged
+        except PaymentContradictedError:
+            return self._contradicted(reading, met, (_PAYMENT,))
+        if has_lost(found.session, session):
+            marks.put_many(self.tiers.database, [reading.id], Side.UNIFIED, self._now)
+        return unchanged if session is met.here else Outcome(id=reading.id, kind="merged")
 
     def _replace(self, reading: Reading, met: _Met) -> Outcome:
         version = replace_imported(

@@ -1,4 +1,7 @@
-"""What this process knows of the stages: for reads. A write looks them up again."""
+"""What this process knows of the stages: for reads. A write looks them up again.
+
+A thread keeps it fresh (`following`). While that is not to be had, requests look for themselves.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from django.core.signals import setting_changed
 
 from legacy_adapters.migration.conf import get_conf
 from legacy_adapters.migration.stages import store
+from legacy_adapters.migration.stages.following import Follower, stop_at_exit
 from sessions_unified.exceptions import TierUnavailableError
 
 if TYPE_CHECKING:
@@ -19,9 +23,13 @@ if TYPE_CHECKING:
 
 
 class StageCache:
-    """The last stages seen, looked up again by one thread after `STAGE_CACHE_SECONDS`."""
+    """The last stages seen, looked up again every ``STAGE_CACHE_SECONDS``; zero: at each read."""
 
     def __init__(self) -> None:
+        self.follower = Follower(self)
+        self._know_nothing()
+
+    def _know_nothing(self) -> None:
         self._view: StageView | None = None
         self._read_at = 0.0
         self._refreshing = threading.Lock()
@@ -35,9 +43,13 @@ class StageCache:
         """
         view = self._view
         if view is None:
-            return self.refresh(tiers)
-        if time.monotonic() - self._read_at < get_conf().STAGE_CACHE_SECONDS:
+            view = self.refresh(tiers)
+            self.follower.start(tiers)
             return view
+        is_fresh = time.monotonic() - self._read_at < get_conf().STAGE_CACHE_SECONDS
+        if is_fresh or self.follower.is_well:
+            return view
+        self.follower.start(tiers)
         if self._refreshing.acquire(blocking=False):
             try:
                 return self.refresh(tiers)
@@ -63,12 +75,20 @@ class StageCache:
         return view
 
     def forget(self) -> None:
-        """Know nothing again: after fork, and between tests."""
-        self.__init__()  # type: ignore[misc]
+        """Know nothing again, and follow nothing: between tests."""
+        self.follower.stop()
+        self._know_nothing()
+
+    def start_afresh(self) -> None:
+        """Begin anew in a child after fork: the thread stayed with the parent."""
+        self.follower.start_afresh()
+        self._know_nothing()
 
 
 STAGES = StageCache()
 """This process's."""
+
+stop_at_exit(STAGES.follower)
 
 
 def _forget(*, setting: str, **_: object) -> None:
@@ -77,4 +97,4 @@ def _forget(*, setting: str, **_: object) -> None:
 
 
 setting_changed.connect(_forget, dispatch_uid="legacy_adapters.migration.stages")
-os.register_at_fork(after_in_child=STAGES.forget)
+os.register_at_fork(after_in_child=STAGES.start_afresh)

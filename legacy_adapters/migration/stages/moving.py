@@ -5,6 +5,7 @@ Whether it may move is not asked here: `gates` does.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,8 +19,12 @@ from legacy_adapters.tables import atomic, rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sessions_unified.tiers import Tiers
+
+SLACK: Final = timedelta(minutes=1)
+"""A write may be stored so long after the moment that its row says; clocks differ by less."""
 
 _WAIT: Final = "5s"
 
@@ -46,7 +51,8 @@ def move(
 ) -> StageChange:
     """Bring an endpoint to a stage for so many percent; write down who did it, and why.
 
-    ``if_at``: only from there.
+    ``if_at``: only from there. A pause stays; what went back by itself is told until a person has
+    brought it forward.
 
     Raises:
         OvertakenError: it is not ``if_at``.
@@ -56,21 +62,15 @@ def move(
     """
     alias = tiers.database.alias
     with atomic(durable=False):
-        _wait_for_writes(alias)
+        wait_for_writes(alias)
         now = tiers.clock.now()
         found = rows(EndpointStage).filter(pk=endpoint).first()
         before = found or EndpointStage(endpoint=endpoint, stage=Stage.OFF, percent=Decimal(100))
         if if_at is not None and if_at != (Stage(before.stage), before.percent):
             raise OvertakenError
-        is_same_stage = found is not None and found.stage == stage
-        after = EndpointStage(
-            endpoint=endpoint,
-            stage=stage,
-            percent=Decimal(str(percent)),
-            entered_at=before.entered_at if is_same_stage else now,
-            changed_at=now,
-            demoted_at=now if is_automatic else None,
-        )
+        after = _after(before, stage, Decimal(str(percent)), now)
+        if is_automatic:
+            after.demoted_at = now
         after.save(using=alias, force_update=found is not None, force_insert=found is None)
         change = StageChange(
             endpoint=endpoint,
@@ -88,7 +88,32 @@ def move(
     return change
 
 
-def _wait_for_writes(alias: str) -> None:
+def _after(before: EndpointStage, stage: Stage, percent: Decimal, now: datetime) -> EndpointStage:
+    is_same = before.stage == stage and before.entered_at is not None
+    is_forward = (stage.rank, percent) > (Stage(before.stage).rank, before.percent)
+    unmarked_since = before.unmarked_since
+    if stage is Stage.COMPLETE and unmarked_since is None:
+        unmarked_since = now - SLACK
+    return EndpointStage(
+        endpoint=before.endpoint,
+        stage=stage,
+        percent=percent,
+        entered_at=before.entered_at if is_same else now,
+        changed_at=now,
+        demoted_at=None if is_forward else before.demoted_at,
+        paused_at=before.paused_at,
+        pause_reason=before.pause_reason,
+        unmarked_since=unmarked_since,
+    )
+
+
+def wait_for_writes(alias: str) -> None:
+    """Keep every write out until the transaction ends.
+
+    Raises:
+        MovingTimeoutError: one of before was still under way after five seconds.
+
+    """
     with connections[alias].cursor() as cursor:
         cursor.execute("SELECT set_config('lock_timeout', %s, true)", [_WAIT])
     try:

@@ -29,6 +29,13 @@ TARGETS = {
     "expire": 1.2,
     "purge": 1.1,
     "backfill": 2.5,
+    "complete_overhead": 1.05,
+    "shadow_overhead": 1.1,
+    **{
+        f"stage_{stage}_{what}": None
+        for stage in ("off", "dual_write", "shadow", "live", "ramp_down")
+        for what in ("get", "update")
+    },
     "growth": 1.2,
     "growth_get": 1.2,
     "growth_update": 1.2,

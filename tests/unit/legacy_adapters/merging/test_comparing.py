@@ -101,6 +101,16 @@ def test_a_paid_one_past_its_end_agrees_with_a_completed_one() -> None:
     assert differ(legacy, unified, hours=23) == ("status", "current_step")
 
 
+def test_a_paid_one_that_the_old_code_called_expired_agrees_with_a_completed_one() -> None:
+    legacy = snapshot(status="expired", current_step="upsell-1", transaction_id="1")
+    unified = snapshot(status="completed", current_step="success", transaction_id="1")
+
+    assert differ(legacy, unified, hours=25) == ()
+    assert differ(legacy, legacy, hours=25) == ()
+    assert differ(legacy, unified, hours=23) == ("status", "current_step")
+    assert differ(snapshot(status="expired"), snapshot(status="completed"), hours=25) == ("status",)
+
+
 def test_one_past_its_end_that_was_held_agrees_unsettled() -> None:
     legacy = snapshot(status="processing", current_step="processing")
 

@@ -1,0 +1,307 @@
+"""One shopper: asks until there is a definite answer, and books what was acknowledged."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from funnel.simulation.client import CUT, Answer, Browser
+from funnel.simulation.old_shop import COOKIE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from random import Random
+
+    from funnel.simulation.client import Site
+    from funnel.simulation.ledger import Facts, Ledger
+    from funnel.simulation.tally import Tally
+
+_FIRST_WAIT_SECONDS: Final = 0.1
+_LONGEST_WAIT_SECONDS: Final = 2.0
+_OFFERS: Final = {
+    "upsell-1": ("upsell-1-serum", "upsell-1-bundle"),
+    "upsell-2": ("upsell-2-subscription", "upsell-2-lamp"),
+}
+_AGAIN: Final = frozenset({"charge_in_flight", "throttled", "version_conflict"})
+_AWAY: Final = frozenset({CUT, 502, 503, 504})
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What all shoppers share.
+
+    Attributes:
+        patience_seconds: for how long one asks again before one gives up.
+        think_seconds: the longest pause between two pages.
+        stop: set when everybody should leave.
+
+    """
+
+    site: Site
+    ledger: Ledger
+    tally: Tally
+    stop: threading.Event
+    patience_seconds: float
+    think_seconds: float
+
+
+class LeftError(Exception):
+    """The shopper has left: gave up, or was sent away."""
+
+
+class Shopper:
+    """A browser with one session in it, or none yet.
+
+    Attributes:
+        facts: the session, once there is one.
+        offers: those open now, as the site said last.
+
+    """
+
+    def __init__(self, world: World, random: Random, *, name: str) -> None:
+        self.world = world
+        self.random = random
+        self.name = name
+        self.browser = Browser(world.site)
+        self.offers: tuple[str, ...] = ()
+        self._facts: Facts | None = None
+        self._keys = 0
+
+    @property
+    def facts(self) -> Facts:
+        """The session; a shopper without one has left."""
+        if self._facts is None:
+            raise LeftError
+        return self._facts
+
+    @property
+    def session_id(self) -> str:
+        """The session's id; empty before there is one."""
+        return self._facts.session_id if self._facts else ""
+
+    @property
+    def path(self) -> str:
+        """Where the session is read and changed."""
+        return f"/api/session/{self.facts.session_id}"
+
+    @property
+    def step(self) -> str:
+        """Where the shopper is, as last acknowledged."""
+        return str(self.facts.said["currentStep"])
+
+    def new_key(self) -> str:
+        """Return an Idempotency-Key for one operation."""
+        self._keys += 1
+        return f"{self.name}-{self._keys}-{self.random.getrandbits(48):x}"
+
+    def chance(self, part: float) -> bool:
+        """Tell whether to do what so many do, 0 to 1."""
+        return self.random.random() < part
+
+    def think(self) -> None:
+        """Look at the page for a while."""
+        if self.world.stop.wait(self.random.uniform(0, self.world.think_seconds)):
+            raise LeftError
+
+    # Asking
+
+    def ask(self, act: str, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        """Ask, with the same headers, until there is a definite answer or patience is over."""
+        until = time.monotonic() + self.world.patience_seconds
+        wait = _FIRST_WAIT_SECONDS
+        while True:
+            answer = self.browser.send(method, path, body, **headers)
+            self.world.tally.request(act, answer)
+            if not is_open(answer):
+                return answer
+            pause = min(max(wait, answer.retry_after), _LONGEST_WAIT_SECONDS)
+            is_late = time.monotonic() + pause > until
+            if is_late or self.world.stop.wait(pause * self.random.uniform(0.8, 1.2)):
+                self.world.tally.note(f"gave up: {act}")
+                return answer
+            wait *= 2
+
+    def settle(
+        self, act: str, answer: Answer, *, expected: frozenset[int] = frozenset({200})
+    ) -> bool:
+        """Tell whether the site did it; leave where it said what it should not, or nothing."""
+        if answer.status in expected:
+            return answer.is_ok
+        if not is_open(answer):
+            self.world.tally.surprise(act, answer, self.session_id)
+        raise LeftError
+
+    # One session
+
+    def adopt(self, state: Mapping[str, Any]) -> None:
+        """Go on with the session that an answer has opened."""
+        self._facts = self.world.ledger.open(str(state["id"]), self.browser.cookies)
+        self.facts.acknowledge(state)
+
+    def create(self, **body: Any) -> None:
+        """Begin a session."""
+        answer = self.ask("create", "POST", "/api/session/create", body)
+        self.settle("create", answer, expected=frozenset({201}))
+        self.adopt(answer.body)
+
+    def reload(self) -> None:
+        """Read the session, and see whether it is as it was said."""
+        answer = self.ask("read", "GET", self.path)
+        self.settle("read", answer)
+        self.see(answer.body)
+
+    def see(self, state: Mapping[str, Any]) -> None:
+        """Compare a state that was read with what was acknowledged before.
+
+        Copies may be a minute old where Redis is away, so that it is only counted here.
+        """
+        if any(self.facts.contradictions(state)):
+            self.world.tally.note("reads behind")
+
+    def lose_our_cookie(self) -> None:
+        """Hold the old shop's cookie alone, if it was set."""
+        if COOKIE in self.browser.cookies:
+            for name in list(self.browser.cookies):
+                if name.endswith("funnel_session"):
+                    del self.browser.cookies[name]
+            self.world.tally.note("came back by the old cookie")
+
+    def edit(self, **changes: Any) -> None:
+        """Change fields; each shopper writes each of them once."""
+        doubts = [f"metadata.{key}" for key in changes.get("metadata", {})]
+        doubts += [name for name in changes if name != "metadata"]
+        if "products" in changes:
+            doubts.append("amount")
+        answer = self.ask("edit", "PATCH", self.path, changes)
+        if is_open(answer):
+            self.facts.doubt(*doubts)
+        self.settle("edit", answer)
+        self.facts.acknowledge(answer.body)
+
+    def edit_twice_at_once(self, first: dict[str, Any], second: dict[str, Any]) -> None:
+        """Change metadata in two tabs at once: neither may take the other's with it."""
+        doubts = tuple(f"metadata.{key}" for key in (*first, *second))
+        answers = at_once(
+            lambda: self.ask("edit", "PATCH", self.path, {"metadata": first}),
+            lambda: self.ask("edit", "PATCH", self.path, {"metadata": second}),
+        )
+        if any(is_open(answer) for answer in answers):
+            self.facts.doubt(*doubts)
+        for answer in answers:
+            self.settle("edit", answer)
+        merged = {**self.facts.said["metadata"], **first, **second}
+        self.facts.acknowledge({**answers[0].body, "metadata": merged})
+
+    def delete(self) -> None:
+        """Delete the session; its cookies are kept, to look whether it stays deleted."""
+        self.facts.cookies = dict(self.browser.cookies)
+        self.facts.is_deleted = None
+        answer = self.ask("delete", "DELETE", self.path)
+        if self.settle("delete", answer, expected=frozenset({204, 404})) or answer.status == 404:  # noqa: PLR2004
+            self.facts.is_deleted = True
+        raise LeftError
+
+    # Money
+
+    def look_for_offers(self) -> None:
+        """Learn which offers are open: of an old session, no answer has said it yet.
+
+        Declining one that is there asks for nothing else.
+        """
+        for offer in _OFFERS.get(self.step, ()):
+            said = self.facts.said["upsells"]
+            if offer not in (*said["accepted"], *said["declined"]):
+                self.offers = (offer,)
+                return
+        raise LeftError
+
+    def pay(self, body: dict[str, Any], *, clicks: int = 1) -> bool:
+        """Pay for the order; tell whether it is paid. A declined card may be followed by another.
+
+        More clicks are the same request at once, with the same key.
+        """
+        doubts = ("transactionId", "currentStep", "products", "amount", "customer")
+        answer = self._charge("checkout", "/api/checkout/process", body, doubts, clicks)
+        if self.settle("checkout", answer, expected=frozenset({200, 402, 429})):
+            self._next(answer)
+            return True
+        if answer.status == 402:  # noqa: PLR2004
+            self._next(answer)
+        return False
+
+    def answer_offer(self, body: dict[str, Any], *, clicks: int = 1) -> bool:
+        """Accept or decline an offer; tell whether that was done."""
+        doubts = (f"offer:{body['offer']}", "currentStep")
+        answer = self._charge("upsell", "/api/upsell/process", body, doubts, clicks)
+        if self.settle("upsell", answer, expected=frozenset({200, 402, 429})):
+            self._next(answer)
+            return True
+        if answer.status == 402:  # noqa: PLR2004
+            self._next(answer)
+        return False
+
+    def click_again(self, act: str, path: str, body: dict[str, Any]) -> None:
+        """Send what was done once more under a new key, as a page that was gone back to does."""
+        answer = self.ask(act, "POST", path, body, Idempotency_Key=self.new_key())
+        self.settle(act, answer, expected=frozenset({200, 409}))
+        if answer.is_ok:
+            self._same_money(answer.body["session"], self.facts.said)
+
+    def _charge(
+        self, act: str, path: str, body: dict[str, Any], doubts: tuple[str, ...], clicks: int
+    ) -> Answer:
+        key = self.new_key()
+
+        def click() -> Answer:
+            return self.ask(act, "POST", path, body, Idempotency_Key=key)
+
+        # Until all clicks have answered, nobody knows.
+        answers = at_once(*[click] * clicks)
+        for answer in answers:
+            if is_open(answer):
+                self.facts.doubt(*doubts)
+        done = [answer for answer in answers if answer.is_ok]
+        for answer in done[1:]:
+            self._same_money(answer.body["session"], done[0].body["session"])
+        settled = [answer for answer in answers if not is_open(answer)]
+        return (done or settled or answers)[0]
+
+    def _same_money(self, state: Mapping[str, Any], said: Mapping[str, Any]) -> None:
+        if payments(state) != payments(said):
+            says = f"two answers to one order: {payments(said)} and {payments(state)}"
+            self.world.ledger.note("doubled", self.facts.session_id, says)
+
+    def _next(self, answer: Answer) -> None:
+        self.facts.acknowledge(answer.body["session"])
+        self.offers = tuple(answer.body["next"]["offers"])
+
+
+def is_open(answer: Answer) -> bool:
+    """Tell whether what became of a request is still to be asked for."""
+    return answer.status in _AWAY or answer.status == 202 or answer.code in _AGAIN  # noqa: PLR2004
+
+
+def payments(state: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return what was paid for → the transaction."""
+    details = state["upsells"]["details"]
+    extras = {offer: detail.get("transactionId") for offer, detail in details.items()}
+    return {"order": state["transactionId"], **extras}
+
+
+def at_once(*acts: Callable[[], Answer]) -> list[Answer]:
+    """Do things at the same time; return their answers, in order."""
+    if len(acts) == 1:
+        return [acts[0]()]
+    answers: list[Answer | None] = [None] * len(acts)
+
+    def do(number: int, act: Callable[[], Answer]) -> None:
+        answers[number] = act()
+
+    threads = [threading.Thread(target=do, args=each, daemon=True) for each in enumerate(acts)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [answer for answer in answers if answer is not None]

@@ -1,0 +1,65 @@
+"""Which sessions the legacy store has the say of, for what writes our rows past the manager."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from django.utils.module_loading import import_string
+
+from legacy_adapters.migration import marks
+from legacy_adapters.migration.stages import store
+from legacy_adapters.migration.stages.names import Side
+from sessions_unified.conf import get_conf
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from legacy_adapters.migration.stages.view import StageView
+    from sessions_unified.tiers import Tiers
+
+_MANAGER: Final = "legacy_adapters.migration.manager"
+_MARKED: Final = f"SELECT session_id FROM {marks.TABLE} WHERE session_id = ANY(%s)"  # noqa: S608
+
+
+def is_migrating() -> bool:
+    """Tell whether the site's manager follows the stages."""
+    return _follows_stages(get_conf().MANAGER)
+
+
+@cache
+def _follows_stages(path: str) -> bool:
+    """Tell by the modules of its classes: a site that does not migrate imports nothing for this."""
+    try:
+        manager = import_string(path)
+    except ImportError:
+        return False  # the checks say so
+    return any(each.__module__ == _MANAGER for each in getattr(manager, "__mro__", ()))
+
+
+def committed_stages(tiers: Tiers) -> StageView | None:
+    """Return the stages as they are committed; None: nothing of the old world is in use.
+
+    They are not held still: whoever asks has locked rows already, and a stage change that waits for
+    a writer of such a row would be waited for in turn.
+    """
+    if not is_migrating():
+        return None
+    view = store.read(tiers.database)
+    return None if view.is_complete else view
+
+
+def led_by_legacy(tiers: Tiers, session_ids: Collection[str]) -> frozenset[str]:
+    """Return which of these sessions, whose rows are locked, are written to legacy first."""
+    view = committed_stages(tiers)
+    if view is None:
+        return frozenset()
+    return frozenset(each for each in session_ids if view.first_side(each) is Side.LEGACY)
+
+
+def waiting_for_repair(tiers: Tiers, session_ids: Collection[str]) -> frozenset[str]:
+    """Return which of these sessions are marked, while the site follows the stages."""
+    if not is_migrating():
+        return frozenset()
+    found = tiers.database.fetch(_MARKED, [sorted(session_ids)])
+    return frozenset(session_id for (session_id,) in found)

@@ -1,0 +1,167 @@
+"""An endpoint goes back to `shadow` by itself when what it answers is wrong, missing or slow."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from django.db import Error as DatabaseError
+from django.db import connections
+
+from legacy_adapters import metrics
+from legacy_adapters.migration.conf import Conf, get_conf
+from legacy_adapters.migration.parity.summing import Parity, summed
+from legacy_adapters.migration.stages.cache import STAGES
+from legacy_adapters.migration.stages.moving import MovingTimeoutError, OvertakenError, move
+from legacy_adapters.migration.stages.names import Endpoint, Stage
+from legacy_adapters.models import EndpointStage
+from legacy_adapters.tables import atomic, rows
+from sessions_unified.exceptions import TierUnavailableError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from legacy_adapters.models import StageChange
+    from sessions_unified.tiers import Tiers
+
+logger = logging.getLogger(__name__)
+
+ACTOR: Final = "demotion"
+_STAGES: Final = (Stage.LIVE, Stage.RAMP_DOWN)
+_LEAST_SAMPLES: Final = 50
+"""Reads of each side before their 95th percentiles are compared."""
+
+_LOCK: Final = 7_305_517_265
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Why an endpoint is demoted.
+
+    Attributes:
+        endpoint: the endpoint, as ``at`` it was when it was judged.
+        kind: ``mismatches``, ``errors`` or ``latency``.
+        reason: with the figure and the limit, for people.
+
+    """
+
+    endpoint: Endpoint
+    at: EndpointStage
+    kind: str
+    reason: str
+
+
+def check(tiers: Tiers, now: datetime | None = None) -> list[StageChange]:
+    """Demote the endpoints at `live` or `ramp_down` that have earned it; return their moves.
+
+    What counts is what was counted in the last `DEMOTION_WINDOW_SECONDS`, and since the endpoint
+    was moved last: whoever advances it again starts afresh. One process at a time does it. With the
+    database down nothing moves, and the next check sees more.
+    """
+    try:
+        if not _verdicts(tiers, now):
+            return []  # the common case takes no lock
+        changes = _demote_all(tiers, now)
+        if changes:
+            STAGES.refresh(tiers)
+    except (DatabaseError, TierUnavailableError) as exc:
+        logger.warning("Endpoints cannot be judged now: %s", type(exc).__name__)
+        return []
+    return changes
+
+
+def _verdicts(tiers: Tiers, now: datetime | None) -> list[Verdict]:
+    until = now or tiers.clock.now()
+    window_at = until - timedelta(seconds=get_conf().DEMOTION_WINDOW_SECONDS)
+    judged = [
+        _judge(
+            each, summed(Endpoint(each.endpoint), _STAGES, since=max(each.changed_at, window_at))
+        )
+        for each in rows(EndpointStage).filter(stage__in=_STAGES).order_by("endpoint")
+    ]
+    return [each for each in judged if each is not None]
+
+
+def _judge(place: EndpointStage, parity: Parity) -> Verdict | None:
+    conf = get_conf()
+    for kind, reason in (
+        ("mismatches", _mismatches(parity, conf)),
+        ("errors", _errors(parity, conf)),
+        ("latency", _latency(parity, conf)),
+    ):
+        if reason is not None:
+            return Verdict(endpoint=Endpoint(place.endpoint), at=place, kind=kind, reason=reason)
+    return None
+
+
+def _mismatches(parity: Parity, conf: Conf) -> str | None:
+    if parity.confirmed < max(conf.DEMOTE_AFTER_MISMATCHES, 1):
+        return None
+    fields = ", ".join(f"{name} {count}" for name, count in parity.fields.items())
+    return (
+        f"{parity.confirmed} confirmed differences of {parity.compared} comparisons "
+        f"(limit {conf.DEMOTE_AFTER_MISMATCHES}): {fields}"
+    )
+
+
+def _errors(parity: Parity, conf: Conf) -> str | None:
+    is_many = parity.errors >= max(conf.DEMOTE_AFTER_ERRORS, 1)
+    if not is_many or parity.errors < conf.DEMOTE_ERROR_RATE * parity.reads:
+        return None
+    return (
+        f"{parity.errors} of {parity.reads} reads failed "
+        f"(limit {conf.DEMOTE_AFTER_ERRORS}, and {conf.DEMOTE_ERROR_RATE:.2%})"
+    )
+
+
+def _latency(parity: Parity, conf: Conf) -> str | None:
+    legacy, unified = parity.p95["legacy"], parity.p95["unified"]
+    samples = min(sum(parity.legacy_ms.values()), sum(parity.unified_ms.values()))
+    if not conf.DEMOTE_LATENCY_RATIO or samples < _LEAST_SAMPLES:
+        return None
+    if legacy is None or unified is None or unified <= conf.DEMOTE_LATENCY_MIN_MS:
+        return None
+    if unified <= conf.DEMOTE_LATENCY_RATIO * legacy:
+        return None
+    return (
+        f"95 % of reads took {unified:.0f} ms, of the legacy side {legacy:.1f} ms "
+        f"(limit {conf.DEMOTE_LATENCY_RATIO:g} times, and {conf.DEMOTE_LATENCY_MIN_MS:g} ms)"
+    )
+
+
+def _demote_all(tiers: Tiers, now: datetime | None) -> list[StageChange]:
+    with atomic():
+        with connections[tiers.database.alias].cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
+            (is_mine,) = cursor.fetchone()
+        if not is_mine:
+            return []
+        demoted = [(each, _demote(tiers, each)) for each in _verdicts(tiers, now)]
+    for verdict, change in demoted:
+        if change is not None:  # counted once it is committed
+            metrics.DEMOTIONS.labels(verdict.endpoint.value, verdict.kind).inc()
+            logger.warning("%s was demoted: %s", verdict.endpoint, verdict.reason)
+    return [change for _, change in demoted if change is not None]
+
+
+def _demote(tiers: Tiers, verdict: Verdict) -> StageChange | None:
+    """Move one endpoint back for all sessions; None: somebody was quicker, or writes held it up."""
+    gate = {"name": verdict.kind, "open": False, "reason": verdict.reason}
+    try:
+        return move(
+            tiers,
+            verdict.endpoint,
+            Stage.SHADOW,
+            actor=ACTOR,
+            reason=verdict.reason[:500],
+            is_automatic=True,
+            gates=[gate],
+            if_at=(Stage(verdict.at.stage), verdict.at.percent),
+        )
+    except OvertakenError:
+        return None
+    except MovingTimeoutError:
+        logger.warning("%s is to be demoted, and waits for writes under way", verdict.endpoint)
+        return None

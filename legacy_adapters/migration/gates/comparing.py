@@ -1,0 +1,58 @@
+"""Whether enough was compared, and enough of it agreed."""
+
+from __future__ import annotations
+
+from math import ceil, log
+from typing import TYPE_CHECKING
+
+from legacy_adapters.migration.conf import get_conf
+from legacy_adapters.migration.gates.gate import Gate
+
+if TYPE_CHECKING:
+    from legacy_adapters.migration.gates.gate import Move
+    from legacy_adapters.migration.parity.summing import Parity
+
+
+def comparisons(move: Move) -> Gate:
+    """Enough reads were compared at the stage for their outcome to say something."""
+    done = 0 if move.parity is None else move.parity.compared
+    needed = get_conf().MIN_COMPARISONS
+    figure, needs = f"{done:,}", f"{needed:,}"
+    if done >= needed:
+        reason = f"{done:,} reads were compared."
+        return Gate(name="comparisons", is_open=True, reason=reason, figure=figure, needs=needs)
+    reason = (
+        f"{done:,} reads were compared, of {needed:,} that are needed; wait for more, or let more "
+        "sessions into the stage."
+    )
+    return Gate(name="comparisons", is_open=False, reason=reason, figure=figure, needs=needs)
+
+
+def parity(move: Move) -> Gate:
+    """At the lower bound of what can be concluded, enough reads agree; and that is not old news."""
+    conf = get_conf()
+    needs = f"more than {conf.PARITY_THRESHOLD:.4%}"
+    found = move.parity
+    bound = None if found is None else found.lower_bound
+    if found is None or bound is None or found.last_at is None:
+        reason = "Nothing was compared lately; reads of this endpoint must come in."
+        return Gate(name="parity", is_open=False, reason=reason, figure="none", needs=needs)
+    figure = f"{bound:.4%}"
+    if (move.now - found.last_at).total_seconds() > conf.PARITY_MAX_AGE_SECONDS:
+        reason = f"The last comparison was at {found.last_at:%Y-%m-%d %H:%M} UTC; compare anew."
+        return Gate(name="parity", is_open=False, reason=reason, figure=figure, needs=needs)
+    is_open = bound > conf.PARITY_THRESHOLD
+    told = f"At least {bound:.4%} of the reads agree, as far as {found.compared:,} comparisons tell"
+    if is_open:
+        return Gate(name="parity", is_open=True, reason=f"{told}.", figure=figure, needs=needs)
+    reason = f"{told}; it must be {needs}. {_way_out(found)}"
+    return Gate(name="parity", is_open=False, reason=reason, figure=figure, needs=needs)
+
+
+def _way_out(found: Parity) -> str:
+    if found.confirmed:
+        fields = ", ".join(sorted(found.fields)) or "see the findings"
+        return f"{found.confirmed:,} differ ({fields}): find out why, and repair them."
+    conf = get_conf()
+    enough = ceil(log(1 - conf.CONFIDENCE) / log(conf.PARITY_THRESHOLD))
+    return f"None differs, but so few prove no more: about {enough:,} are needed."

@@ -1,0 +1,260 @@
+"""The threads of this process that compare both sides, and the one that keeps their books.
+
+Nothing here is on a request's path but `ShadowPool.note`, which appends to queues.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import random
+import threading
+import time
+from collections import deque
+from functools import cached_property
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from django.core.signals import setting_changed
+from django.db import Error as DatabaseError
+from django.db import connections
+
+from legacy_adapters.exceptions import SourceUnavailableError
+from legacy_adapters.migration import demotion
+from legacy_adapters.migration.conf import get_conf
+from legacy_adapters.migration.parity import flushing
+from legacy_adapters.migration.parity.comparing import look_at
+from legacy_adapters.migration.parity.tallies import Ledger, Outcome, Read, Where
+from legacy_adapters.migration.stages.names import Stage
+from sessions_unified.conf import get_conf as get_unified_conf
+from sessions_unified.exceptions import InvalidChangeError, TierUnavailableError
+from sessions_unified.postgres import database_budget
+from sessions_unified.tiers import get_tiers
+from sessions_unified.tiers.breaker import CircuitBreaker
+from sessions_unified.tiers.database import DatabaseTier
+
+if TYPE_CHECKING:
+    from legacy_adapters.migration.parity.comparing import Look
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS: Final = 2.0
+_FLUSH_PATIENCE_SECONDS: Final = 2.0
+_DEMOTION_PATIENCE_SECONDS: Final = 10.0  # it may wait for the writes under way
+_EXIT_SECONDS: Final = 2.0
+_MOST_SECOND_LOOKS: Final = 1_000
+_COMPARED: Final = frozenset(stage for stage in Stage if stage.compares)
+
+
+class Job(NamedTuple):
+    """A session to compare; ``at`` is when it was read, by `time.monotonic`."""
+
+    where: Where
+    session_id: str
+    at: float
+    is_second_look: bool = False
+
+
+class ShadowPool:
+    """Bounded in threads and in queue: what does not fit is shed, and counted."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self._inbox: SimpleQueue[Job | None] = SimpleQueue()
+        self._later: deque[tuple[float, Job]] = deque()
+        self._threads: list[threading.Thread] = []
+        self._starting = threading.Lock()
+        self._wake = threading.Event()
+        self._is_stopped = False
+        self._flushes_last = False
+
+    @cached_property
+    def database(self) -> DatabaseTier:
+        """Our database, with a breaker of its own: what fails here fails no shopper's request."""
+        conf, tiers = get_unified_conf(), get_tiers()
+        breaker = CircuitBreaker(
+            failures=conf.BREAKER_FAILURES,
+            reset_seconds=conf.BREAKER_RESET_SECONDS,
+            tier="shadow",
+        )
+        return DatabaseTier(
+            clock=tiers.clock,
+            alias=tiers.database.alias,
+            breaker=breaker,
+            prepares=conf.PREPARED_STATEMENTS,
+        )
+
+    # On the request's path
+
+    def note(self, where: Where, session_id: str, seconds: float, *, failed: bool) -> None:
+        """Count a read; let its session be compared, where the stage says so. Never waits."""
+        self.ledger.reads.append(Read(where, seconds, failed))
+        if not self._threads:
+            self._start()
+        if failed or where.stage not in _COMPARED:
+            return
+        conf = get_conf()
+        is_chosen = conf.SHADOW_SAMPLE >= 1 or random.random() < conf.SHADOW_SAMPLE  # noqa: S311
+        if not is_chosen or not conf.SHADOW_THREADS:
+            return
+        if self._inbox.qsize() >= conf.SHADOW_QUEUE:
+            self.ledger.outcomes.append(Outcome(where, "shed"))
+        else:
+            self._inbox.put(Job(where, session_id, time.monotonic()))
+
+    def _start(self) -> None:
+        """Start the threads, once; whoever finds them being started goes on."""
+        if not self._starting.acquire(blocking=False):
+            return
+        try:
+            if self._threads or self._is_stopped:
+                return
+            workers = [self._work] * get_conf().SHADOW_THREADS
+            threads = [
+                threading.Thread(target=each, name="legacy-shadow", daemon=True)
+                for each in [self._keep_books, *workers]
+            ]
+            for thread in threads:
+                thread.start()
+            self._threads = threads
+        finally:
+            self._starting.release()
+
+    # The threads that compare
+
+    def _work(self) -> None:
+        while (job := self._inbox.get()) is not None and not self._is_stopped:
+            try:
+                self._compare(job)
+            except Exception:  # the next one may fare better
+                self._note(job, "failed")
+                logger.exception("A session could not be compared")
+            finally:
+                connections.close_all()  # this thread's: back to the pool
+
+    def _compare(self, job: Job) -> None:
+        seconds = get_conf().SHADOW_DEADLINE_SECONDS
+        if not job.is_second_look and time.monotonic() - job.at > seconds:
+            self._note(job, "shed")
+            return
+        try:
+            now = get_tiers().clock.now()
+            look = look_at(self.database, job.session_id, now=now, seconds=seconds)
+        except (SourceUnavailableError, TierUnavailableError, DatabaseError):
+            self._note(job, "failed")
+        except InvalidChangeError:
+            self._note(job, "skipped")  # an id that no database holds
+        else:
+            self._judge(job, look)
+
+    def _judge(self, job: Job, look: Look | None) -> None:
+        if look is None:
+            self._note(job, "skipped")
+        elif not look.fields:
+            self._note(job, "transient" if job.is_second_look else "agreed", look)
+        elif job.is_second_look:
+            self._note(job, "confirmed", look)
+        elif len(self._later) >= _MOST_SECOND_LOOKS:
+            self._note(job, "shed")
+        else:
+            due = time.monotonic() + get_conf().RECHECK_SECONDS
+            self._later.append((due, job._replace(is_second_look=True)))
+            self._wake.set()
+
+    def _note(self, job: Job, result: str, look: Look | None = None) -> None:
+        self.ledger.outcomes.append(Outcome(job.where, result, job.session_id, look))
+
+    # The thread that keeps the books
+
+    def _keep_books(self) -> None:
+        flush_at = time.monotonic() + FLUSH_SECONDS
+        while not self._is_stopped:
+            next_at = min(flush_at, self._later[0][0]) if self._later else flush_at
+            self._wake.wait(max(next_at - time.monotonic(), 0))
+            self._wake.clear()
+            self._let_in()
+            if time.monotonic() >= flush_at:
+                self._flush_and_judge()
+                flush_at = time.monotonic() + FLUSH_SECONDS
+        if self._flushes_last:
+            self.flush()
+
+    def _let_in(self) -> None:
+        """Queue the second looks that are due: past the queue's bound, as they are bounded."""
+        while self._later and self._later[0][0] <= time.monotonic():
+            self._inbox.put(self._later.popleft()[1])
+
+    def _flush_and_judge(self) -> None:
+        try:
+            if self.flush():
+                with database_budget(_DEMOTION_PATIENCE_SECONDS):
+                    demotion.check(get_tiers())
+        except Exception:  # the next time may fare better
+            logger.exception("What was compared could not be counted")
+        finally:
+            connections.close_all()
+
+    def flush(self) -> bool:
+        """Write what was noted; tell whether something was. What is refused is kept for later."""
+        taken = self.ledger.take(get_tiers().clock.now())
+        if not taken:
+            return False
+        try:
+            with database_budget(_FLUSH_PATIENCE_SECONDS):
+                flushing.write(self.database, taken)
+        except (TierUnavailableError, DatabaseError) as exc:
+            self.ledger.give_back(taken)
+            logger.warning("Counts of comparisons are kept for later: %s", type(exc).__name__)
+            return False
+        except BaseException:
+            self.ledger.give_back(taken)
+            raise
+        return True
+
+    def stop(self, *, seconds: float, flushes: bool = False) -> None:
+        """Stop the threads, and wait so long for what they are at; ``flushes``: and write it."""
+        self._flushes_last = flushes
+        self._is_stopped = True
+        self._wake.set()
+        for _ in self._threads:
+            self._inbox.put(None)
+        ends_at = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(timeout=max(ends_at - time.monotonic(), 0))
+
+
+_pool = ShadowPool()
+
+
+def get_pool() -> ShadowPool:
+    """Return this process's pool."""
+    return _pool
+
+
+def flush() -> bool:
+    """Write what this process has noted; tell whether something was."""
+    return _pool.flush()
+
+
+def _renew() -> None:
+    """Begin anew: in a child after fork, which has none of the threads, and between tests."""
+    global _pool  # noqa: PLW0603
+    _pool = ShadowPool()
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting in {"SESSIONS_UNIFIED", "DATABASES", "LEGACY_ADAPTERS", "MIGRATION"}:
+        before = _pool
+        _renew()
+        before.stop(seconds=5)
+
+
+def _finish() -> None:
+    """Write the last counts while the process ends, if the database takes them soon."""
+    _pool.stop(seconds=_EXIT_SECONDS, flushes=True)
+
+
+setting_changed.connect(_forget, dispatch_uid="legacy_adapters.migration.parity")
+os.register_at_fork(after_in_child=_renew)
+atexit.register(_finish)

@@ -1,0 +1,7 @@
+"""A module with a model of no app."""
+
+from django.db import models
+
+
+class Manager(models.Model):
+    """Cannot be imported: its app is not in INSTALLED_APPS."""
