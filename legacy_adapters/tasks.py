@@ -15,9 +15,13 @@ from django.db import InterfaceError, OperationalError
 from legacy_adapters.conf import get_adapter
 from legacy_adapters.exceptions import LegacyAdaptersError
 from legacy_adapters.local_storage import keeping
+from legacy_adapters.migration import demotion
+from legacy_adapters.migration.authority import is_migrating
 from legacy_adapters.migration.backfill import runs
 from legacy_adapters.migration.backfill.pace import Throttle, backfill_pacer
 from legacy_adapters.migration.backfill.working import Worker
+from legacy_adapters.migration.catching_up import catching_up
+from legacy_adapters.migration.repair.working import is_due, repair_due
 from legacy_adapters.models import BackfillRun
 from legacy_adapters.tables import rows
 from sessions_unified.exceptions import TierUnavailableError
@@ -90,6 +94,27 @@ def _worker(run: BackfillRun, seconds: float, advance: Callable[[int], object]) 
         most=1 if run.rows_per_second else _MOST_WORKERS,
         advance=advance,
     )
+
+
+@shared_task(name="legacy_adapters.repair_marked", ignore_result=True)
+def repair_marked(seconds: float = _RUN_SECONDS) -> int:
+    """Repair what is marked for so long, and judge the endpoints; return how many were repaired.
+
+    While work is left it wakes itself again.
+    """
+    tiers, done = get_tiers(), 0
+    try:
+        if is_migrating():
+            demotion.check(tiers)
+            catching_up(tiers)
+        done = repair_due(tiers, seconds=seconds)
+        is_left = done > 0 and is_due(tiers)
+    except (TierUnavailableError, OperationalError, InterfaceError) as exc:
+        logger.warning("Left to the next wake-up: %s", exc)
+        return done
+    if is_left:
+        repair_marked.apply_async(expires=_EXPIRES_SECONDS)
+    return done
 
 
 @shared_task(name="legacy_adapters.forget_kept_blobs", ignore_result=True)

@@ -1,28 +1,35 @@
-"""The course of a migration in the model test: the moves a person may make, and what goes with them.
+"""The course of a migration in the model test: the moves that people make, and what goes with them.
 
-Gates that count comparisons have tests of their own; of these here the writes' safety hangs.
+The gates that count comparisons have tests of their own; the writes' safety hangs on these here.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
+from legacy_adapters.migration import catching_up, operating
 from legacy_adapters.migration.backfill.whole import backfill
+from legacy_adapters.migration.catching_up import UnsettledError
+from legacy_adapters.migration.gates import order
+from legacy_adapters.migration.planning import order_of
 from legacy_adapters.migration.repair.copying import repair
 from legacy_adapters.migration.stages import store
 from legacy_adapters.migration.stages.moving import move
 from legacy_adapters.migration.stages.names import Endpoint, Stage
-from legacy_adapters.models import WriteMark
+from legacy_adapters.migration.stages.view import Place
+from legacy_adapters.models import EndpointStage, ProcessReport, StageChange, WriteMark
 from tests.migrating import table
 
 if TYPE_CHECKING:
+    import pytest
+
     from legacy_adapters.migration.stages.view import StageView
     from sessions_unified.tiers import Tiers
     from tests.migrating_model import Ledger, Process
 
-NEEDS: Final = {Stage.SHADOW: Stage.DUAL_WRITE, Stage.COMPLETE: Stage.RAMP_DOWN}
-"""What all endpoints have reached before one may enter a stage: the order gate."""
+ALL = 100
 
 
 @dataclass
@@ -40,6 +47,13 @@ class Course:
     is_backfilled: bool = False
     backs: list[int] = field(default_factory=list)
 
+    def begin(self) -> None:
+        """Have no endpoint moved yet."""
+        for model in (EndpointStage, StageChange, WriteMark, ProcessReport):
+            model.objects.all().delete()
+        for each in self.processes:
+            each.view = None
+
     @property
     def tiers(self) -> Tiers:
         return self.processes[0].tiers
@@ -50,8 +64,7 @@ class Course:
 
     def all_at(self, stage: Stage) -> bool:
         """Tell whether every endpoint is at a stage or past it, for all sessions."""
-        view = self.view()
-        return all(view.place(each).of_all.rank >= stage.rank for each in Endpoint)
+        return not order.behind(self.view(), stage)
 
     def any_at(self, stage: Stage) -> bool:
         """Tell whether any endpoint is at a stage or past it, for any session."""
@@ -60,48 +73,72 @@ class Course:
 
     def forward(self, endpoint: Endpoint, percent: int) -> None:
         """Widen an endpoint's stage, or go on to the next, if the gates allow it."""
-        place = self.view().place(endpoint)
-        stage = place.stage if percent > place.percent else place.stage.after
-        if place.percent < 100 and stage is not place.stage:
-            stage = place.stage  # for all sessions, before the next
-            percent = 100
-        if stage is not place.stage and not self._may_enter(stage):
-            return
-        if stage.rank >= Stage.LIVE.rank and self.ledger.behind:
-            self.catch_up()
-        for each in self.processes:
-            each.refresh()
-        self._move(endpoint, stage, percent)
-
-    def _may_enter(self, stage: Stage) -> bool:
-        needed = NEEDS.get(stage)
-        if needed is not None and not self.all_at(needed):
-            return False
-        if stage is Stage.SHADOW:
-            return self.is_backfilled
-        if stage is Stage.COMPLETE:
-            self.work()
-        return True
-
-    def back(self, endpoint: Endpoint, stage: Stage, percent: int) -> None:
-        """Go back, as far as it is back."""
-        place = self.view().place(endpoint)
-        if (stage.rank, percent) >= (place.stage.rank, place.percent) or stage is Stage.OFF:
-            return
-        self._move(endpoint, stage, percent)
-        self.backs.append(self.view().epoch)
-
-    def off(self) -> None:
-        """Take all endpoints back to the beginning, the furthest first."""
         view = self.view()
-        for each in sorted(Endpoint, key=lambda each: -view.place(each).stage.rank):
-            self._move(each, Stage.OFF, 100)
-            self.backs.append(self.view().epoch)
+        before = view.place(endpoint)
+        after = Place(stage=before.stage, percent=max(percent, before.percent))
+        if before.percent >= ALL:
+            after = Place(stage=before.stage.after, percent=percent)
+        if order_of(after) <= order_of(before) or not self._may_move(endpoint, after):
+            return
+        if after.stage.rank >= Stage.LIVE.rank and self.ledger.behind:
+            self.catch_up()
+        self.tell_all()
+        move(self.tiers, endpoint, after.stage, after.percent, actor="tester", reason="a test")
+        self._note()
 
-    def _move(self, endpoint: Endpoint, stage: Stage, percent: int) -> None:
-        move(self.tiers, endpoint, stage, percent, actor="tester", reason="a test")
+    def _may_move(self, endpoint: Endpoint, after: Place) -> bool:
+        wanted = operating.plan(self.tiers, endpoint, stage=after.stage, percent=after.percent)
+        if any(each.name == "order" for each in wanted.shut):
+            return False
+        if after.stage is Stage.COMPLETE:
+            self.work()
+        return after.stage is not Stage.SHADOW or self.is_backfilled
+
+    def back(self, endpoint: Endpoint, stage: Stage, percent: int = ALL) -> None:
+        """Go back, if that is back; from `complete` once everybody has heard of the way out."""
+        percent = ALL if stage is Stage.OFF else percent
+        while order_of(self.view().place(endpoint)) > (stage.rank, percent):
+            self._report()
+            try:
+                operating.rollback(
+                    self.tiers,
+                    endpoint,
+                    stage=stage,
+                    percent=percent,
+                    actor="tester",
+                    reason="a test",
+                )
+            except UnsettledError:
+                self.tell_all()
+            self.backs.append(self.view().epoch)
+        self._note()
+
+    def _note(self) -> None:
         if not self.all_at(Stage.DUAL_WRITE):
             self.is_backfilled = False
+
+    def tell_all(self) -> None:
+        """Have every process see the stages as they are: the fleet gate."""
+        for each in self.processes:
+            each.refresh()
+
+    def _report(self) -> None:
+        """Say for each process what it has seen last; one that has not looked yet says nothing."""
+        now = self.tiers.clock.now()
+        ProcessReport.objects.all().delete()
+        ProcessReport.objects.bulk_create(
+            ProcessReport(
+                id=each.id,
+                name="web",
+                host="here",
+                pid=1,
+                epoch=each.view.epoch,
+                started_at=now,
+                reported_at=now,
+            )
+            for each in self.processes
+            if each.view is not None
+        )
 
     def catch_up(self) -> None:
         """Read the legacy table whole, as a backfill does."""
@@ -111,7 +148,14 @@ class Course:
             self.ledger.behind.clear()
 
     def work(self) -> None:
-        """Repair all that is marked, as the worker does."""
+        """Repair all that is marked, or should be, as the task does."""
+        self._report()
+        catching_up.catching_up(self.tiers)
         for session_id in WriteMark.objects.values_list("session_id", flat=True):
             repair(self.tiers, session_id)
             self.ledger.behind.discard(session_id)
+
+
+def no_grace(patch: pytest.MonkeyPatch) -> None:
+    """Wait for nothing that is under way: here nothing is."""
+    patch.setattr(catching_up, "_grace", lambda: timedelta(0))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
+from uuid import UUID, uuid4
 
 from django.db import OperationalError, connections
 
@@ -48,17 +49,21 @@ class Faults:
         point: where; None: nowhere.
         is_deadly: the process dies there, instead of getting an error.
         is_legacy_down: the old shop's database answers nothing.
+        die: how the process dies.
 
     """
 
     point: str | None = None
     is_deadly: bool = False
     is_legacy_down: bool = False
+    die: Callable[[], None] | None = None
 
     def reach(self, point: str, error: type[Exception]) -> None:
         """Fail, if this is where it was to be."""
         if self.point == point:
             self.point = None
+            if self.die is not None:
+                self.die()
             raise KilledError if self.is_deadly else error
 
     def heal(self) -> None:
@@ -174,20 +179,19 @@ class Process:
 
     tiers: Tiers
     view: StageView | None = None
+    id: UUID = field(default_factory=uuid4)
 
     @contextmanager
     def acting(self) -> Iterator[Self]:
         """Make what this process knows what is known within the block."""
-        STAGES.forget()
-        if self.view is None:
-            STAGES.refresh(self.tiers)
-        else:
-            STAGES._view, STAGES._read_at = self.view, float("inf")
+        STAGES._view = self.view
         try:
+            if self.view is None:
+                STAGES.refresh(self.tiers)
+            STAGES._read_at = float("inf")  # for ever: nothing is looked up by itself
             yield self
         finally:
-            self.view = STAGES._view
-            STAGES.forget()
+            self.view, STAGES._view = STAGES._view, None
 
     def refresh(self) -> StageView:
         with self.acting():

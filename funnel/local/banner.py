@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from funnel.local.private_files import write_private
@@ -27,18 +27,19 @@ class Prepared:
     Attributes:
         admin: the user name of the staff account.
         password: its password until the next start.
-        links: (what the link shows, its URL), one-time links of imported shoppers.
+        links: (what the link shows, its URL), one-time links of the old shop's shoppers.
+        has_old_shop: there is an old shop to be moved.
 
     """
 
     admin: str
     password: str
     links: tuple[tuple[str, str], ...]
+    has_old_shop: bool = False
 
     def write(self, path: Path) -> None:
         """Write the report, for the owner's eyes only."""
-        report = {"admin": self.admin, "password": self.password, "links": self.links}
-        write_private(path, json.dumps(report))
+        write_private(path, json.dumps(asdict(self)))
 
     @classmethod
     def take(cls, path: Path) -> Prepared:
@@ -63,6 +64,8 @@ def banner(base_url: str, prepared: Prepared, *, simulator_url: str = "") -> str
         lines += ["", "  Shoppers of the old shop go on where they were (each link works once):"]
         width = max(len(title) for title, _ in prepared.links)
         lines += [f"    {title:<{width}}  {url}" for title, url in prepared.links]
+    if prepared.has_old_shop:
+        lines += _old_shop(base_url)
     lines += [
         "",
         "  In a second terminal: .venv/bin/python manage.py inspect_session ID",
@@ -70,6 +73,16 @@ def banner(base_url: str, prepared: Prepared, *, simulator_url: str = "") -> str
         RULE,
     ]
     return "\n".join(lines)
+
+
+def _old_shop(base_url: str) -> list[str]:
+    return [
+        "",
+        "  The old shop is yours to move, endpoint by endpoint (docs/quickstart.md):",
+        f"    control room       {base_url}/admin/legacy_adapters/migration/",
+        "    how far it is      .venv/bin/python manage.py migration status",
+        "    shoppers to watch  .venv/bin/python manage.py simulate_shoppers",
+    ]
 
 
 def _payments(simulator_url: str) -> list[str]:

@@ -20,6 +20,7 @@ from funnel.local.exceptions import (
     StopRequestedError,
 )
 from funnel.local.lock import locked
+from funnel.local.old_shop import old_shop_variables
 from funnel.local.paths import demo_dir
 from funnel.local.payments import NMI, LocalNmi, payments_from
 from funnel.local.ports import LOOPBACK, is_free
@@ -87,6 +88,7 @@ def run(directory: Path, port: int, signals: StopSignals, *, payments: str) -> N
     with ExitStack() as stack:
         services = stack.enter_context(running_services(directory, durable=True, say=aloud))
         variables = site_variables(directory, services, site.base_url)
+        variables |= old_shop_variables(directory, services)
         variables |= nmi.variables() if nmi else {}
         # What processes of an earlier run counted is none of this one's.
         shutil.rmtree(variables["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

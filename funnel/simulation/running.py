@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from random import Random
 from typing import TYPE_CHECKING, Final, Self
 
 from funnel.simulation.checking import contradictions
-from funnel.simulation.client import Site
+from funnel.simulation.client import CUT, Site
 from funnel.simulation.journeys import JOURNEYS
 from funnel.simulation.ledger import Ledger
 from funnel.simulation.old_shop import OldSessions
@@ -17,12 +18,26 @@ from funnel.simulation.shopper import LeftError, Shopper, World
 from funnel.simulation.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from funnel.simulation.ledger import Problem
     from funnel.simulation.old_shop import OldSession
 
 _TICK_SECONDS: Final = 0.2
+
+
+class _Teller:
+    """Calls a function now and then."""
+
+    def __init__(self, tell: Callable[[], object] | None, seconds: float) -> None:
+        self._tell = tell
+        self._seconds = seconds
+        self._told = time.monotonic()
+
+    def now_and_then(self) -> None:
+        if self._tell is not None and time.monotonic() - self._told >= self._seconds:
+            self._told = time.monotonic()
+            self._tell()
 
 
 class Simulation:
@@ -86,6 +101,11 @@ class Simulation:
         """How long shoppers came."""
         return (self._ended or time.monotonic()) - self._began if self._began else 0.0
 
+    def is_answered(self) -> bool:
+        """Tell whether something answers there."""
+        answer, _ = self._world.site.send("GET", "/api/session/none", None, {})
+        return answer.status != CUT
+
     def run(
         self,
         seconds: float | None = None,
@@ -98,25 +118,37 @@ class Simulation:
 
         It may be called again, to go on. ``tell`` is called every few seconds.
         """
-        self._began, self._ended = time.monotonic() - self.seconds, 0.0
-        begun, told, ends_at = 0, time.monotonic(), time.monotonic() + (seconds or float("inf"))
-        due = time.monotonic()
-        free = threading.Semaphore(self.concurrency)
+        says = _Teller(tell, tell_seconds)
         with ThreadPoolExecutor(self.concurrency) as pool:
-            while not self.stop.is_set() and time.monotonic() < ends_at and begun != shoppers:
-                if tell is not None and time.monotonic() - told >= tell_seconds:
-                    told = time.monotonic()
-                    tell()
-                if time.monotonic() < due:
-                    self.stop.wait(min(_TICK_SECONDS, due - time.monotonic()))
-                elif free.acquire(timeout=_TICK_SECONDS):
-                    due = max(due + 1 / self.rate, time.monotonic() - 1)
-                    begun += 1
-                    self._number += 1
-                    pool.submit(self._shop, self._number).add_done_callback(
-                        lambda _: free.release()
-                    )
-        self._ended = time.monotonic()
+            inside: set[Future[None]] = set()
+            with self._timed():
+                for number in self._arrivals(seconds, shoppers, inside, says):
+                    future = pool.submit(self._shop, number)
+                    inside.add(future)
+                    future.add_done_callback(inside.discard)
+            while inside:
+                wait(set(inside), timeout=_TICK_SECONDS)
+                says.now_and_then()
+
+    def _arrivals(
+        self, seconds: float | None, most: int | None, inside: set[Future[None]], says: _Teller
+    ) -> Iterator[int]:
+        """Yield the number of each shopper when they are due, and there is room."""
+        begun, due = 0, time.monotonic()
+        ends_at = due + (float("inf") if seconds is None else seconds)
+        while not self.stop.is_set() and time.monotonic() < ends_at and begun != most:
+            says.now_and_then()
+            now = time.monotonic()
+            if now < due:
+                self.stop.wait(min(_TICK_SECONDS, due - now))
+            elif len(inside) >= self.concurrency:
+                wait(set(inside), timeout=_TICK_SECONDS, return_when=FIRST_COMPLETED)
+            else:
+                # Who had to wait for room does not bring a crowd with them.
+                due = max(due + 1 / self.rate, now - 1)
+                begun += 1
+                self._number += 1
+                yield self._number
 
     def check(self, *, settle_seconds: float = 30) -> list[Problem]:
         """Ask the site for every session; return what is not as it was acknowledged.
@@ -139,6 +171,14 @@ class Simulation:
         """Send everybody home, and close the connections."""
         self.stop.set()
         self._world.site.close()
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        self._began, self._ended = time.monotonic() - self.seconds, 0.0
+        try:
+            yield
+        finally:
+            self._ended = time.monotonic()
 
     def _shop(self, number: int) -> None:
         random = Random(f"{self.seed}-{number}")  # noqa: S311  (to be repeated, not secret)

@@ -157,8 +157,8 @@ class Shopper:
 
         Copies may be a minute old where Redis is away, so that it is only counted here.
         """
-        if any(self.facts.contradictions(state)):
-            self.world.tally.note("reads behind")
+        for says in self.facts.contradictions(state):
+            self.world.tally.behind(self.session_id, says)
 
     def lose_our_cookie(self) -> None:
         """Hold the old shop's cookie alone, if it was set."""

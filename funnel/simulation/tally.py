@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from funnel.simulation.client import Answer
 
 _KEPT_LATENCIES: Final = 200_000
+_KEPT_LATE_READS: Final = 20
 
 
 class Tally:
@@ -22,7 +23,9 @@ class Tally:
         acts: what a shopper did → how many requests.
         answers: class of status, such as ``2xx``, or ``none`` → how many.
         unexpected: description → how often.
+        examples: the same → the first session that met it.
         noted: further things worth a figure, by name.
+        late_reads: the first reads that were behind what was acknowledged, described.
 
     """
 
@@ -32,7 +35,9 @@ class Tally:
         self.acts: Counter[str] = Counter()
         self.answers: Counter[str] = Counter()
         self.unexpected: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
         self.noted: Counter[str] = Counter()
+        self.late_reads: list[str] = []
         self._seconds: list[float] = []
 
     def arrival(self, kind: str) -> None:
@@ -53,7 +58,14 @@ class Tally:
         status = "no answer" if answer.status == CUT else f"{answer.status} {answer.code}".strip()
         with self._lock:
             self.unexpected[f"{act}: {status}"] += 1
-            self.noted.setdefault(f"first {act}: {status} at {session_id}", 1)
+            self.examples.setdefault(f"{act}: {status}", session_id)
+
+    def behind(self, session_id: str, says: str) -> None:
+        """Remember a read that was behind what its shopper had been told."""
+        with self._lock:
+            self.noted["reads behind"] += 1
+            if len(self.late_reads) < _KEPT_LATE_READS:
+                self.late_reads.append(f"{session_id}: {says}")
 
     def crash(self, kind: str, exc: Exception) -> None:
         """Remember an answer of a shape that nobody expected."""

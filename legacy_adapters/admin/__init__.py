@@ -1,8 +1,12 @@
-"""The migration in Django's admin: conflicts to decide on, backfills, what could not be read."""
+"""The migration in Django's admin: its control room, conflicts, backfills, repairs and oddities."""
 
 from legacy_adapters.admin.backfills import BackfillRunAdmin
 from legacy_adapters.admin.blobs import KeptBlobAdmin
 from legacy_adapters.admin.conflicts import SessionConflictAdmin
+from legacy_adapters.admin.control.room import MigrationAdmin
+from legacy_adapters.admin.differences import ParityFindingAdmin
+from legacy_adapters.admin.history import StageChangeAdmin
+from legacy_adapters.admin.marks import WriteMarkAdmin
 from legacy_adapters.admin.records import ImportRecordAdmin
 from legacy_adapters.admin.tokens import RefusedTokenAdmin
 
@@ -10,6 +14,10 @@ __all__ = [
     "BackfillRunAdmin",
     "ImportRecordAdmin",
     "KeptBlobAdmin",
+    "MigrationAdmin",
+    "ParityFindingAdmin",
     "RefusedTokenAdmin",
     "SessionConflictAdmin",
+    "StageChangeAdmin",
+    "WriteMarkAdmin",
 ]

@@ -83,5 +83,3 @@ class ParityFindingAdmin(DetailAdmin[ParityFinding]):
                 if "field" in note
             ],
         }
-
-

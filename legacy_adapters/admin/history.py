@@ -82,9 +82,10 @@ class StageChangeAdmin(DetailAdmin[StageChange]):
 
 
 def move_text(change: StageChange) -> str:
-    """Return from where to where: ``shadow → live 10 %``."""
+    """Return from where to where: ``shadow → live 10 %``; a pause moves nothing."""
     before = place_text(change.from_stage, change.from_percent)
-    return f"{before} → {place_text(change.to_stage, change.to_percent)}"
+    after = place_text(change.to_stage, change.to_percent)
+    return f"stays at {after}" if before == after else f"{before} → {after}"
 
 
 def by_whom(change: StageChange) -> SafeString | str:

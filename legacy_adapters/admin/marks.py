@@ -1,4 +1,4 @@
-"""Sessions whose sides differ until repair has copied one to the other: what waits, what gave up."""
+"""Sessions whose sides differ until repair has copied one across: what waits, what gave up."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ class WriteMarkAdmin(LegacyAdmin[WriteMark]):
     @admin.display(description="state")
     def state_shown(self, mark: WriteMark) -> SafeString:
         """Whether a worker will come to it, or a person must."""
-        return formatting.coloured(*(("failed", "given up") if mark.is_dead else ("other", "waiting")))
+        return formatting.coloured(
+            *(("failed", "given up") if mark.is_dead else ("other", "waiting"))
+        )
 
     @admin.display(description="newer side")
     def newer(self, mark: WriteMark) -> str:

@@ -18,6 +18,7 @@ from legacy_adapters.exceptions import (
     LegacyTokenError,
 )
 from legacy_adapters.merging.references import plain_email
+from legacy_adapters.migration.unseen import note_seen
 from sessions_unified import get_manager
 from sessions_unified.clock import get_clock
 from sessions_unified.conf import get_conf
@@ -28,6 +29,7 @@ from sessions_unified.exceptions import (
     SessionNotFoundError,
     TierUnavailableError,
 )
+from sessions_unified.tiers import get_tiers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +66,10 @@ def earn_token(adapter: CookieAdapter, request: HttpRequest) -> Morsel[str] | No
         logger.warning("An old cookie earned nothing for now: %s", type(exc).__name__)
         session, result = None, "unavailable"
     metrics.LEGACY_TOKENS.labels(source=adapter.source, result=result).inc()
-    return None if session is None else _our_cookie(session)
+    if session is None:
+        return None
+    note_seen(get_tiers(), adapter.source, session.id)
+    return _our_cookie(session)
 
 
 def _valid_claims(adapter: CookieAdapter, request: HttpRequest) -> Mapping[str, Any]:

@@ -13,8 +13,10 @@ from legacy_adapters.conf import get_adapter, get_sources
 from legacy_adapters.cookie import store, writing
 from legacy_adapters.cookie.adapter import CookieAdapter
 from legacy_adapters.cookie.earning import earn_token
+from legacy_adapters.migration.unseen import note_brought
 from sessions_unified.conf import get_conf
 from sessions_unified.cookies import session_id_from_cookie
+from sessions_unified.tiers import get_tiers
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -33,7 +35,9 @@ class LegacyCookieMiddleware(MiddlewareMixin):
         brought = brought_cookies(request)
         if not brought or "HTTP_AUTHORIZATION" in request.META:
             return
-        if session_id_from_cookie(request) is not None:
+        own = session_id_from_cookie(request)
+        if own is not None:
+            note_brought(get_tiers(), brought, own)
             return
         for adapter in brought:
             earned = earn_token(adapter, request)

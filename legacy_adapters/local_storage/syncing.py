@@ -17,6 +17,7 @@ from legacy_adapters.local_storage.copying import Refusals
 from legacy_adapters.local_storage.meeting import meet
 from legacy_adapters.local_storage.readings import is_bought, newest_order, read
 from legacy_adapters.migration.stages.pinning import seen_stages
+from legacy_adapters.migration.unseen import note_seen
 from legacy_adapters.migration.use import is_migrating, is_written
 from sessions_unified.clock import get_clock
 from sessions_unified.exceptions import SessionExpiredError, SessionNotFoundError
@@ -100,6 +101,7 @@ class Sync:
         try:
             session = self._found(session_id)
             if reading is not None:
+                note_seen(get_tiers(), self.adapter.source, session_id)
                 session = self._met(session, reading)
         except (SessionNotFoundError, SessionExpiredError) as exc:
             self.adapter.delete(session_id)

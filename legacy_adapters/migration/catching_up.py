@@ -18,7 +18,7 @@ from legacy_adapters.migration.conf import get_conf
 from legacy_adapters.migration.stages.moving import SLACK
 from legacy_adapters.migration.stages.names import Side, Stage
 from legacy_adapters.models import EndpointStage
-from legacy_adapters.tables import atomic, rows
+from legacy_adapters.tables import rows
 from sessions_unified.tiers.rows import SESSIONS
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ import msgspec
 from legacy_adapters.migration.importing.batches import import_batch
 from legacy_adapters.migration.importing.records import Reading
 from legacy_adapters.migration.joining import UNMAPPED, joined
+from legacy_adapters.migration.old_stores import accepting
 from legacy_adapters.migration.repair.following import copy_to_unified
 from legacy_adapters.migration.repair.payments import PaymentContradictedError
 from sessions_unified.exceptions import (
@@ -146,7 +147,8 @@ class LegacyLockedSession(LockedSession):
             after = msgspec.structs.replace(after, expires_at=before.expires_at)
         if self._ours is None and (self._keeps_up or self._needs_row(change)):
             self.bring_in()
-        self._found = self._stores.save(after, before=self._found.record)
+        with accepting():
+            self._found = self._stores.save(after, before=self._found.record)
         self._write_ours(after, change)
         self.session = joined(self._found.session, self._ours)
         self.is_changed = True

@@ -24,6 +24,7 @@ from legacy_adapters.exceptions import (
     LegacyAdaptersError,
     SourceUnavailableError,
     UnreadableRecordError,
+    UnwritableRecordError,
 )
 from legacy_adapters.merging.comparing import differing
 from legacy_adapters.migration.conf import get_conf
@@ -33,7 +34,7 @@ from legacy_adapters.migration.use import is_written
 from legacy_adapters.stores import Store
 from sessions_unified import expiry
 from sessions_unified.clock import get_clock
-from sessions_unified.exceptions import DatabaseUnavailableError
+from sessions_unified.exceptions import DatabaseUnavailableError, InvalidChangeError
 from sessions_unified.flow import EXPIRED
 
 if TYPE_CHECKING:
@@ -108,6 +109,20 @@ def answering() -> Iterator[None]:
         raise DatabaseUnavailableError(
             "The old shop's sessions cannot be reached now. Nothing is lost. Try again later."
         ) from exc
+
+
+@contextmanager
+def accepting() -> Iterator[None]:
+    """Say of what the legacy store cannot hold that it is a bad change, where it comes first.
+
+    Raises:
+        InvalidChangeError: in place of an `UnwritableRecordError`.
+
+    """
+    try:
+        yield
+    except UnwritableRecordError as exc:
+        raise InvalidChangeError(f"The old shop's store cannot hold it: {exc.reason}.") from exc
 
 
 class OldStores:
@@ -204,6 +219,11 @@ class OldStores:
         with answering():
             self.primary.delete(session_id)
         self.forget_parts(session_id)
+
+    def meet_end(self, session_id: str) -> None:
+        """Leave the primary store as the old code did when it met a session past its end."""
+        with suppress(LegacyAdaptersError):
+            self.primary.load(session_id)
 
     def forget_parts(self, session_id: str) -> None:
         """Remove the session from the stores that hold a part of it, where they can be reached."""

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from legacy_adapters.exceptions import LegacyAdaptersError
-from legacy_adapters.migration import history
-from legacy_adapters.migration.conf import get_conf
 from legacy_adapters.migration.gates import fleet
 from legacy_adapters.migration.gates.asking import gates_of
 from legacy_adapters.migration.gates.gate import Move
@@ -21,7 +18,6 @@ from legacy_adapters.tables import rows
 
 if TYPE_CHECKING:
     from legacy_adapters.migration.gates.gate import Gate
-    from legacy_adapters.migration.parity.summing import Parity
     from legacy_adapters.migration.stages.names import Endpoint
     from legacy_adapters.migration.stages.view import StageView
     from sessions_unified.tiers import Tiers
@@ -30,7 +26,7 @@ ALL: Final = Decimal(100)
 
 
 class MoveRefusedError(LegacyAdaptersError):
-    """This is no move that can be made. Nothing was changed."""
+    """Not a move that can be made. Nothing was changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +38,7 @@ class Plan:
         before: where it is.
         after: where it would be.
         gates: all that it goes through, open or shut; of a move back the database's alone.
+        epoch: the last stage change that it knows of.
 
     """
 
@@ -49,6 +46,7 @@ class Plan:
     before: Place
     after: Place
     gates: tuple[Gate, ...]
+    epoch: int = 0
 
     @property
     def is_forward(self) -> bool:
@@ -103,10 +101,10 @@ def plan(
 
 
 def planned(tiers: Tiers, endpoint: Endpoint, view: StageView, after: Place) -> Plan:
-    """Return the plan of a move to a place."""
+    """Return the plan of a move to a place, whatever the place is."""
     before = view.place(endpoint)
     gates: tuple[Gate, ...] = (fleet.database(tiers),)
-    result = Plan(endpoint=endpoint, before=before, after=after, gates=gates)
+    result = Plan(endpoint=endpoint, before=before, after=after, gates=gates, epoch=view.epoch)
     if not result.is_forward or not result.is_allowed:
         return result
     move = Move(
@@ -116,7 +114,6 @@ def planned(tiers: Tiers, endpoint: Endpoint, view: StageView, after: Place) -> 
         after=after,
         view=view,
         row=rows(EndpointStage).filter(pk=endpoint).first(),
-        parity=compared(tiers, endpoint, before),
         now=tiers.clock.now(),
     )
     return replace(result, gates=gates + gates_of(move))
@@ -136,7 +133,7 @@ def target(
 ) -> Place:
     """Return the place that is meant.
 
-    A percentage alone is one of the present stage while that has not all sessions, then of the next.
+    A percentage alone is of the present stage while that has not all sessions; else of the next.
 
     Raises:
         MoveRefusedError: see `plan`.
@@ -166,18 +163,3 @@ def checked(stage: Stage, percent: float | Decimal | None) -> Decimal:
     if stage is Stage.OFF and share != ALL:
         raise MoveRefusedError("An endpoint is at off for all sessions, or not at all.")
     return share
-
-
-def compared(tiers: Tiers, endpoint: Endpoint, place: Place) -> Parity | None:
-    """Return the comparisons that count where an endpoint is; None: none are made before there.
-
-    Those since it came to the stage, unless they are too old. `ramp_down` goes by `live`.
-    """
-    if not Stage.SHADOW.rank <= place.stage.rank <= Stage.RAMP_DOWN.rank:
-        return None
-    stage = Stage.LIVE if place.stage is Stage.RAMP_DOWN else place.stage
-    since = tiers.clock.now() - timedelta(seconds=get_conf().PARITY_MAX_AGE_SECONDS)
-    from legacy_adapters.migration.parity.summing import parity_of  # noqa: PLC0415
-
-    came = history.entered(endpoint, stage)
-    return parity_of(tiers, endpoint, stage, since=since if came is None else max(since, came))

@@ -183,7 +183,10 @@ class MigratingReads(UnifiedSessionManager):
 
     def _check_end(self, session: SessionSnapshot) -> None:
         """Judge a session of the legacy store by its own end, as the old code did."""
-        if session.status == EXPIRED or session.expires_at <= self._tiers.clock.now():
+        if session.status == EXPIRED:
+            raise SessionExpiredError(session=session)
+        if session.expires_at <= self._tiers.clock.now():
+            self._stores.meet_end(session.id)
             raise SessionExpiredError(session=session)
 
 

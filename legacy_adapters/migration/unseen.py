@@ -7,6 +7,7 @@ counted, until the store's longest life has passed.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -14,20 +15,21 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db import Error as DatabaseError
-from django.utils.module_loading import import_string
 
 from legacy_adapters.conf import get_adapter, get_sources
 from legacy_adapters.migration import history
+from legacy_adapters.migration.authority import is_migrating
 from legacy_adapters.migration.conf import get_conf
 from legacy_adapters.migration.stages.cache import STAGES
 from legacy_adapters.migration.stages.names import Stage
-from sessions_unified import conf as core
 from sessions_unified.exceptions import SessionsUnifiedError
 from sessions_unified.tiers.rows import SESSIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
+    from legacy_adapters.base import LegacyAdapter
     from sessions_unified.tiers import Tiers
 
 logger = logging.getLogger(__name__)
@@ -42,7 +44,8 @@ _NOTE: Final = (
 _UNSEEN: Final = (
     f"SELECT count(*) FROM {SESSIONS} AS s "  # noqa: S608  (our own tables; values are parameters)
     "WHERE s.deleted_at IS NULL AND s.status NOT IN ('completed', 'expired') "
-    "AND s.expires_at > %s AND s.updated_at > %s AND (%s::timestamptz IS NULL OR s.created_at < %s) "
+    "AND s.expires_at > %s AND s.updated_at > %s "
+    "AND (%s::timestamptz IS NULL OR s.created_at < %s) "
     "AND NOT EXISTS (SELECT 1 FROM legacy_adapters_storesighting AS seen "
     "WHERE seen.session_id = s.id AND seen.source = %s)"
 )
@@ -119,17 +122,34 @@ class _Noted:
                 self._known.popitem(last=False)
         return True
 
+    def has(self, source: str, session_id: str) -> bool:
+        """Tell whether it is remembered."""
+        return (source, session_id) in self._known
+
     def drop(self, source: str, session_id: str) -> None:
         """Forget it again: it could not be noted."""
         with self._lock:
             self._known.pop((source, session_id), None)
 
     def clear(self) -> None:
-        """Forget everything: after fork, and between tests."""
+        """Forget everything: after fork, where a thread may have held the lock; between tests."""
         self.__init__()  # type: ignore[misc]
 
 
 NOTED: Final = _Noted()
+os.register_at_fork(after_in_child=NOTED.clear)
+
+
+def note_brought(tiers: Tiers, adapters: Iterable[LegacyAdapter], session_id: str) -> None:
+    """Note a session that was met in those of a request's stores which say something of it.
+
+    Each is read once a process and session. Never raises.
+    """
+    if not is_migrating():
+        return
+    for adapter in adapters:
+        if not NOTED.has(adapter.source, session_id) and adapter.peek(session_id) is not None:
+            note_seen(tiers, adapter.source, session_id)
 
 
 def note_seen(tiers: Tiers, source: str, session_id: str) -> None:
@@ -137,7 +157,7 @@ def note_seen(tiers: Tiers, source: str, session_id: str) -> None:
 
     Only while the shop is being moved.
     """
-    if not is_moving() or not NOTED.add(source, session_id):
+    if not is_migrating() or not NOTED.add(source, session_id):
         return
     try:
         if not STAGES.view(tiers).is_complete:
@@ -145,10 +165,3 @@ def note_seen(tiers: Tiers, source: str, session_id: str) -> None:
     except (SessionsUnifiedError, DatabaseError) as exc:
         NOTED.drop(source, session_id)
         logger.info("A sighting of %s was not noted: %s", session_id, type(exc).__name__)
-
-
-def is_moving() -> bool:
-    """Tell whether the site's manager follows the stages."""
-    from legacy_adapters.migration.reads import MigratingReads  # noqa: PLC0415  (it imports much)
-
-    return issubclass(import_string(core.get_conf().MANAGER), MigratingReads)

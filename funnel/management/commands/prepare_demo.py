@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,11 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
-from django.utils import timezone
 
 from funnel.local.banner import Prepared
-from sessions_unified.models import SessionEvent, UnifiedSession
+from funnel.simulation.old_table import living_sessions
+from sessions_unified import get_manager
+from sessions_unified.exceptions import SessionExpiredError, SessionNotFoundError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -27,11 +29,11 @@ SHOPPERS = (
     ("at the first offer", "processing", "upsell-1"),
     ("at the second offer", "processing", "upsell-2"),
 )
-"""What an imported shopper's link shows, and the status and step to look for."""
+"""What a link of the old shop's shopper shows, and the status and step to look for."""
 
 
 class Command(BaseCommand):
-    """Migrate, import the sample shop, and make what the launcher's banner shows."""
+    """Migrate, load the old shop, and make what the launcher's banner shows."""
 
     help = "Prepare the demo's database. `make demo` runs this; nothing else should."
 
@@ -44,9 +46,15 @@ class Command(BaseCommand):
     def handle(self, *, report: Path, **_: Any) -> None:
         """Run the steps; each may be repeated."""
         self.migrate()
-        self.import_sample_shop()
+        has_old_shop = self.load_old_shop()
         call_command("collectstatic", interactive=False, verbosity=0)
-        Prepared(admin=ADMIN, password=self.new_password(), links=self.links()).write(report)
+        prepared = Prepared(
+            admin=ADMIN,
+            password=self.new_password(),
+            links=self.links(),
+            has_old_shop=has_old_shop,
+        )
+        prepared.write(report)
 
     def migrate(self) -> None:
         """Bring the database up to date, in one line."""
@@ -54,14 +62,15 @@ class Command(BaseCommand):
         count = len(MigrationRecorder(connection).applied_migrations())
         self.say(f"Database ready: {count} migrations.")
 
-    def import_sample_shop(self) -> None:
-        """Load the old shop's sessions and import them, while there is code that can."""
+    def load_old_shop(self) -> bool:
+        """Load the old shop's sessions into its own table, while there is code that can move them.
+
+        They stay there: moving them is the newcomer's. A second start changes nothing of it.
+        """
         if not apps.is_installed("legacy_adapters"):
-            return
+            return False
         call_command("load_sample_world", "--if-missing", stdout=self.stdout)
-        self.say("Importing the old shop's sessions …")
-        # A start that was cut short may have left a run that is not over.
-        call_command("backfill_sessions", "--source", "database", "--resume", stdout=self.stdout)
+        return True
 
     def new_password(self) -> str:
         """Give the staff account a new password, good until the next start, and return it."""
@@ -74,8 +83,8 @@ class Command(BaseCommand):
         return password
 
     def links(self) -> tuple[tuple[str, str], ...]:
-        """Return one-time links of imported shoppers, one for each place in the funnel."""
-        found = ((title, imported_at(status, step)) for title, status, step in SHOPPERS)
+        """Return one-time links of the old shop's shoppers, one for each place in the funnel."""
+        found = ((title, old_session_at(status, step)) for title, status, step in SHOPPERS)
         return tuple((title, self.link(session_id)) for title, session_id in found if session_id)
 
     def link(self, session_id: str) -> str:
@@ -91,17 +100,18 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
-def imported_at(status: str, step: str) -> str | None:
-    """Return the id of an imported session there, of those that can go on the longest-lived."""
-    imported = SessionEvent.objects.filter(kind="session_imported").values("session_id")
-    sessions = UnifiedSession.objects.filter(
-        id__in=imported,
-        status=status,
-        current_step=step,
-        deleted_at=None,
-        expires_at__gt=timezone.now(),
-    )
-    return sessions.order_by("-expires_at").values_list("id", flat=True).first()
+def old_session_at(status: str, step: str) -> str | None:
+    """Return the id of a session of the old shop that is there now, the longest-lived."""
+    living = [
+        each for each in living_sessions() if (each.status, each.current_step) == (status, step)
+    ]
+    for each in sorted(living, key=lambda session: session.expires_at, reverse=True):
+        # Its shopper may have gone on here, where the old table is written no longer.
+        with suppress(SessionNotFoundError, SessionExpiredError):
+            session = get_manager().get_session(each.id)
+            if (session.status, session.current_step) == (status, step):
+                return each.id
+    return None
 
 
 def captured(command: str, *arguments: str) -> list[str]:

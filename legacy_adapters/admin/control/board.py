@@ -75,13 +75,16 @@ class Endpoint:
     cells: list[Cell]
     place: str
     since: SafeString | str
+    was_moved: bool
     is_demoted: bool
+    demoted: SafeString | str
     is_paused: bool
+    pause_reason: str
     comparing: Comparing | None
     compares: bool
     next: str
-    gates: Sequence[Gate]
-    shut: int
+    shut: Sequence[Gate]
+    open: Sequence[Gate]
     buttons: list[Button]
 
 
@@ -91,24 +94,20 @@ class Comparing:
 
     Attributes:
         passes: whether the lower bound is above what is needed; None: too little is known.
-        needs: what the lower bound must be above.
 
     """
 
     agreeing: str
     bound: str
-    needs: str
     passes: bool | None
     compared: str
+    left_out: str
     transient: str
     confirmed: str
-    left_out: str
     errors: str
-    old_p50: str
-    old_p95: str
-    new_p50: str
-    new_p95: str
-    last: SafeString | str
+    reads: str
+    p50: str
+    p95: str
     has_confirmed: bool
     has_errors: bool
 
@@ -128,14 +127,17 @@ def endpoint_of(status: EndpointStatus, *, may_move: bool) -> Endpoint:
         name=status.endpoint.value,
         cells=cells_of(status.stage, status.percent),
         place=place_text(status.stage, status.percent),
-        since=moment(status.entered_at) if status.entered_at else "from the beginning",
+        since=moment(status.entered_at) if status.entered_at else "never moved",
+        was_moved=status.entered_at is not None,
         is_demoted=status.demoted_at is not None,
+        demoted=moment(status.demoted_at),
         is_paused=status.paused_at is not None,
+        pause_reason=status.pause_reason,
         comparing=comparing_of(status.parity),
         compares=status.stage.compares,
         next=following,
-        gates=status.gates,
-        shut=sum(not gate.is_open for gate in status.gates),
+        shut=[gate for gate in status.gates if not gate.is_open],
+        open=[gate for gate in status.gates if gate.is_open],
         buttons=buttons_of(status) if may_move else [],
     )
 
@@ -163,22 +165,26 @@ def comparing_of(parity: Mapping[str, Any] | None) -> Comparing | None:
     compared, bound = parity["compared"], parity["lower_bound"]
     agreed = parity["agreed"] + parity["transient"]
     threshold = get_conf().PARITY_THRESHOLD
-    old, new = parity["legacy_ms"], parity["unified_ms"]
     return Comparing(
         agreeing=part_text(agreed / compared if compared else None),
         bound=part_text(bound),
-        needs=part_text(threshold),
         passes=None if bound is None else bound > threshold,
         compared=count_text(compared),
+        left_out=count_text(parity["shed"] + parity["failed"]),
         transient=count_text(parity["transient"]),
         confirmed=count_text(parity["confirmed"]),
-        left_out=count_text(parity["shed"] + parity["failed"]),
-        errors=f"{count_text(parity['errors'])} of {count_text(parity['reads'])}",
-        old_p50=duration_text(old.get("p50")),
-        old_p95=duration_text(old.get("p95")),
-        new_p50=duration_text(new.get("p50")),
-        new_p95=duration_text(new.get("p95")),
-        last=moment(parity.get("last_at")) if not isinstance(parity.get("last_at"), str) else "",
+        errors=count_text(parity["errors"]),
+        reads=count_text(parity["reads"]),
+        p50=_against(parity["p50_ms"]),
+        p95=_against(parity["p95_ms"]),
         has_confirmed=bool(parity["confirmed"]),
         has_errors=bool(parity["errors"]),
     )
+
+
+def _against(sides: Mapping[str, float | None]) -> str:
+    """Return how long a read took, old against new; a unit that both have is said once."""
+    old, new = duration_text(sides["legacy"]), duration_text(sides["unified"])
+    if old.endswith(" ms") and new.endswith(" ms"):
+        old = old.removesuffix(" ms")
+    return f"{old} → {new}"

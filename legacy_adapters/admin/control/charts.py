@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Count, Q
 from django.db.models.functions import TruncMinute
 
-from legacy_adapters.admin.control.bins import HOURS, Bin, Window, binned
+from legacy_adapters.admin.control.bins import Bin, Window, binned
 from legacy_adapters.admin.control.wording import count_text, duration_text, part_text
 from legacy_adapters.migration.conf import get_conf
 from legacy_adapters.migration.parity.histograms import percentile
+from legacy_adapters.migration.parity.summing import lower_bound
 from legacy_adapters.models import WriteMark
 from legacy_adapters.tables import rows
 
@@ -65,15 +67,15 @@ class Chart:
 
 
 def charts_of(
-    window: Window, minutes: Sequence[ParityMinute], *, since: datetime | None
+    window: Window, minutes: Sequence[ParityMinute], counting: Sequence[ParityMinute]
 ) -> list[Chart]:
     """Return all charts of an endpoint.
 
-    ``minutes`` may begin before the window; ``since``: from where on they count for its parity.
+    Either may begin before the window; ``counting`` are those that count for its next move.
     """
     bins = binned(window, minutes)
     return [
-        _parity(window, minutes, since),
+        _parity(window, counting),
         _rates(window, bins, "compared", "Comparisons a minute", _COMPARED),
         _rates(window, bins, "differences", "Differences and errors a minute", _DIFFERENT),
         _latency(bins),
@@ -95,17 +97,20 @@ def table_of(window: Window, chart: Chart) -> list[tuple[datetime, list[str]]]:
     text = _TEXTS[chart.unit]
     columns = zip(*(line.values for line in chart.lines), strict=True)
     found = zip(window.starts, columns, strict=True)
-    known = [(start, [text(value) for value in values]) for start, values in found if any(
-        value is not None
-        for value, line in zip(values, chart.lines, strict=True)
-        if line.look != "needed"
-    )]
+    known = [
+        (start, [text(value) for value in values])
+        for start, values in found
+        if any(
+            value is not None
+            for value, line in zip(values, chart.lines, strict=True)
+            if line.look != "needed"
+        )
+    ]
     return known[::-1]
 
 
-def _parity(window: Window, minutes: Sequence[ParityMinute], since: datetime | None) -> Chart:
+def _parity(window: Window, counting: Sequence[ParityMinute]) -> Chart:
     """Return the agreeing part of all comparisons that count, as it grew surer with each."""
-    counting = [each for each in minutes if since is None or each.minute >= since]
     compared = [0] * len(window.starts)
     agreed = [0] * len(window.starts)
     for minute in counting:
@@ -119,10 +124,10 @@ def _parity(window: Window, minutes: Sequence[ParityMinute], since: datetime | N
     of_all = agreeing = 0
     for more, good in zip(compared, agreed, strict=True):
         of_all, agreeing = of_all + more, agreeing + good
-        below, above = interval(agreeing, of_all, get_conf().CONFIDENCE)
         part.append(_PERCENT * agreeing / of_all if of_all else None)
-        low.append(below)
-        high.append(above)
+        low.append(_bound(agreeing, of_all))
+        differing = _bound(of_all - agreeing, of_all)  # the interval is symmetric
+        high.append(None if differing is None else _PERCENT - differing)
     needed: list[Value] = [_PERCENT * get_conf().PARITY_THRESHOLD] * len(part)
     return Chart(
         name="parity",
@@ -138,13 +143,18 @@ def _parity(window: Window, minutes: Sequence[ParityMinute], since: datetime | N
     )
 
 
+def _bound(agreeing: int, of_all: int) -> Value:
+    found = lower_bound(agreeing, of_all, get_conf().CONFIDENCE)
+    return None if found is None else _PERCENT * found
+
+
 _COMPARED: Final = [
     ("compared", "bar", ("compared",)),
-    ("left out: all busy, or a side did not answer", "shed", ("shed", "failed")),
+    ("left out", "shed", ("shed", "failed")),
 ]
 _DIFFERENT: Final = [
-    ("confirmed", "bad", ("confirmed",)),
     ("transient", "mild", ("transient",)),
+    ("confirmed", "wrong", ("confirmed",)),
     ("errors of the new side", "errors", ("errors",)),
 ]
 
@@ -169,7 +179,9 @@ def _rates(
         )
         for label, look, counts in wanted
     ]
-    return Chart(name=name, title=title, unit="count", empty="Nothing compared in this time.", lines=lines)
+    return Chart(
+        name=name, title=title, unit="count", empty="Nothing compared in this time.", lines=lines
+    )
 
 
 def _latency(bins: Sequence[Bin]) -> Chart:
@@ -197,23 +209,19 @@ def _backlog(window: Window) -> Chart:
     found = (
         rows(WriteMark)
         .annotate(minute=TruncMinute("marked_at"))
-        .values("minute")
+        .values_list("minute")
         .annotate(
             waiting=Count("pk", filter=Q(is_dead=False)), dead=Count("pk", filter=Q(is_dead=True))
         )
-        .order_by("minute")
     )
-    grown = {"waiting": [0] * len(window.starts), "dead": [0] * len(window.starts)}
-    is_empty = True
-    for row in found:
-        index = max(window.place(row["minute"]), 0)
-        is_empty = False
-        for name, counts in grown.items():
-            for later in range(index, len(counts)):
-                counts[later] += row[name]
+    waiting, dead = ([0] * len(window.starts) for _ in range(2))
+    for minute, alive, given_up in found:
+        first = min(max(window.place(minute), 0), len(waiting) - 1)
+        waiting[first] += alive
+        dead[first] += given_up
     lines = [
-        Line(label=label, look=look, values=[None if is_empty else each for each in grown[name]])
-        for label, look, name in (("waiting", "area", "waiting"), ("given up", "bad", "dead"))
+        Line(label=label, look=look, values=[each or None for each in accumulate(counts)])
+        for label, look, counts in (("waiting", "area", waiting), ("given up", "bad", dead))
     ]
     return Chart(
         name="backlog",

@@ -13,9 +13,12 @@ from legacy_adapters.migration import fleet
 from legacy_adapters.migration.repair import working
 from legacy_adapters.models import BackfillRun, ParityFinding, SessionConflict, StageChange
 from legacy_adapters.tables import rows
-from sessions_unified.admin.formatting import NOTHING
+from sessions_unified.admin.formatting import NOTHING, words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from legacy_adapters.migration.unseen import Unseen
     from sessions_unified.tiers import Tiers
 
 HISTORY_SHOWN = 8
@@ -57,9 +60,22 @@ def backfills_of() -> list[dict[str, Any]]:
             "badge": state_badge(run),
             "percent": progress_of(run).percent,
             "left": progress_of(run).left_text,
+            "is_running": run.state == BackfillRun.State.RUNNING,
             "at": moment(run.finished_at or run.started_at or run.created_at),
         }
         for run in runs
+    ]
+
+
+def unseen_of(found: Sequence[Unseen]) -> list[dict[str, Any]]:
+    """Return how many sessions browsers may still hold alone, and until when."""
+    return [
+        {
+            "source": words(each.source),
+            "count": f"{each.sessions:,}",
+            "retire": moment(each.retire_at) if each.retire_at else "",
+        }
+        for each in found
     ]
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django import forms
 
-from legacy_adapters.admin.deciding import ReasonForm
+from legacy_adapters.migration import operating
 from legacy_adapters.migration.stages.names import Stage
 from sessions_unified.admin.formatting import words
+from sessions_unified.validators import no_card_data
 
 if TYPE_CHECKING:
     from legacy_adapters.migration.operating import EndpointStatus
@@ -21,9 +22,16 @@ _UNDERSTOOD: Final = (
 )
 
 
-class MoveForm(ReasonForm):
+class MoveForm(forms.Form):
     """A reason, and where the endpoint was when the page was shown."""
 
+    reason = forms.CharField(
+        max_length=operating.MAX_REASON,
+        label="Reason",
+        widget=forms.Textarea(attrs={"class": "su-wide", "rows": 3}),
+        validators=[no_card_data],
+        help_text="It is kept in the history, with your name.",
+    )
     shown = forms.CharField(max_length=32, widget=forms.HiddenInput)
 
     def __init__(self, status: EndpointStatus, data: Any = None) -> None:
@@ -78,7 +86,10 @@ class RollbackForm(PercentForm):
 
     def beginning(self, status: EndpointStatus) -> dict[str, Any]:
         """Begin with all sessions at the stage before."""
-        return super().beginning(status) | {"percent": plain(_ALL), "stage": status.stage.before.value}
+        return super().beginning(status) | {
+            "percent": plain(_ALL),
+            "stage": status.stage.before.value,
+        }
 
     def clean(self) -> dict[str, Any]:
         """Ask whether the legacy store shall answer again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -17,10 +17,8 @@ from django.urls import path, reverse
 from legacy_adapters.admin.base import LegacyAdmin
 from legacy_adapters.admin.control import showing
 from legacy_adapters.admin.control.acts import ACTS, Act
-from legacy_adapters.admin.control.forms import MoveForm
 from legacy_adapters.admin.control.wording import place_text
 from legacy_adapters.exceptions import LegacyAdaptersError
-from legacy_adapters.migration import operating
 from legacy_adapters.migration.gates.gate import GatesShutError
 from legacy_adapters.migration.stages.names import Endpoint
 from legacy_adapters.models import Migration
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
     from django.urls import URLPattern
 
+    from legacy_adapters.admin.control.forms import MoveForm
     from legacy_adapters.migration.gates.gate import Gate
     from legacy_adapters.migration.operating import EndpointStatus
 

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any, Final
 from legacy_adapters.admin.base import moment
 from legacy_adapters.admin.control import board, charts, facts
 from legacy_adapters.admin.control.bins import HOURS, window_to
-from legacy_adapters.migration import operating
+from legacy_adapters.admin.control.wording import part_text
+from legacy_adapters.migration import history, operating
 from legacy_adapters.migration.conf import get_conf
 from legacy_adapters.migration.parity.summing import minutes
-from legacy_adapters.migration.stages.names import Endpoint
+from legacy_adapters.migration.stages.names import Endpoint, Stage
 from sessions_unified.tiers import get_tiers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from django.http import HttpRequest
 
     from legacy_adapters.migration.operating import EndpointStatus
+    from legacy_adapters.models import ParityMinute
     from sessions_unified.tiers import Tiers
 
 PARTS: Final = ("notices", "board", "facts", "comparing", "moves", "history", "processes")
@@ -40,15 +43,16 @@ def room_of(request: HttpRequest, *, may_move: bool) -> dict[str, Any]:
     shown = _chosen(request.GET.get("endpoint"), statuses)
     hours = _hours(request.GET.get("hours"))
     return {
+        "now": f"{tiers.clock.now():%H:%M:%S}",
         "headings": board.HEADINGS,
         "endpoints": [board.endpoint_of(each, may_move=may_move) for each in statuses],
-        "unseen": facts.unseen_of(statuses),
+        "unseen": facts.unseen_of(statuses[0].unseen),
         "repair": facts.repair_of(tiers),
         "questions": facts.open_questions(),
         "backfills": facts.backfills_of(),
         "processes": facts.processes_of(tiers),
         "history": facts.history_of(),
-        "needs": board.part_text(get_conf().PARITY_THRESHOLD),
+        "needs": part_text(get_conf().PARITY_THRESHOLD),
         "may_move": may_move,
         "shown": shown.endpoint.value,
         "hours": hours,
@@ -68,9 +72,8 @@ def _charts(tiers: Tiers, status: EndpointStatus, hours: int) -> dict[str, Any]:
     now = tiers.clock.now()
     window = window_to(now, hours)
     oldest = now - timedelta(seconds=get_conf().PARITY_MAX_AGE_SECONDS)
-    since = max(oldest, status.entered_at) if status.entered_at else oldest
-    found = minutes(tiers, status.endpoint, min(since, window.begin))
-    drawn = charts.charts_of(window, found, since=since)
+    found = minutes(tiers, status.endpoint, min(oldest, window.begin))
+    drawn = charts.charts_of(window, found, _counting(status, found, oldest))
     return {
         "series": charts.to_json(window, drawn),
         "charts": [
@@ -87,6 +90,18 @@ def _charts(tiers: Tiers, status: EndpointStatus, hours: int) -> dict[str, Any]:
             for chart in drawn
         ],
     }
+
+
+def _counting(
+    status: EndpointStatus, found: Sequence[ParityMinute], oldest: datetime
+) -> list[ParityMinute]:
+    """Return the minutes that the next move's gate looks at: of this stage, and not too old."""
+    if status.parity is None:
+        return []
+    stage = Stage.LIVE if status.stage is Stage.RAMP_DOWN else status.stage
+    came = history.entered(status.endpoint, stage)
+    since = (oldest if came is None else max(came, oldest)).replace(second=0, microsecond=0)
+    return [each for each in found if each.stage == stage and each.minute >= since]
 
 
 def _chosen(name: str | None, statuses: Sequence[EndpointStatus]) -> EndpointStatus:

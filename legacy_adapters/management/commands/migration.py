@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error as DatabaseError
+from django.db.models import Max
 
 from legacy_adapters.exceptions import LegacyAdaptersError, SourceUnavailableError
 from legacy_adapters.management.migrating import planning
@@ -17,21 +19,26 @@ from legacy_adapters.management.migrating.options import actor_of, add_actions, 
 from legacy_adapters.management.migrating.overview import status_lines
 from legacy_adapters.management.migrating.results import change_json, change_lines, history_lines
 from legacy_adapters.management.migrating.retiring import Retiring
-from legacy_adapters.migration import operating
+from legacy_adapters.migration import fleet, operating
+from legacy_adapters.migration.conf import get_conf
 from legacy_adapters.migration.gates.gate import GatesShutError
 from legacy_adapters.migration.stages import store
+from legacy_adapters.migration.stages.names import Stage
 from legacy_adapters.models import StageChange
 from legacy_adapters.tables import rows
 from sessions_unified.exceptions import TierUnavailableError
 from sessions_unified.tiers import get_tiers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from legacy_adapters.migration.gates.gate import Gate
     from legacy_adapters.migration.operating import Plan
     from legacy_adapters.migration.stages.names import Endpoint
+    from legacy_adapters.migration.stages.view import Place
+    from sessions_unified.tiers import Tiers
 
+_POLL_SECONDS: Final = 0.1
 CANNOT: Final = 2
 """Nothing could be found out or done: wrong options, or a database that does not answer."""
 
@@ -81,30 +88,48 @@ class Command(BaseCommand):
 
     def plan(self, options: dict[str, Any]) -> None:
         """Print what a move would do; fail if a gate is shut."""
-        plans = [self.plan_of(each, options) for each in endpoints_of(options)]
+        plans = self.plans(options)
         if options["json"]:
             self.print_json([self.plan_json(each) for each in plans])
         else:
             for each in plans:
                 self.tell_plan(each)
-        shut = [gate for each in plans for gate in each.gates if not gate.is_open]
+        shut = [gate for each in plans for gate in each.shut]
         if shut:
             raise CommandError(refusal(shut))
 
     def advance(self, options: dict[str, Any]) -> None:
         """Move forward, those that are furthest behind first; or nothing, if any gate is shut."""
         tiers = get_tiers()
-        found = sorted(endpoints_of(options), key=lambda each: self.place(each).stage.rank)
-        for each in found:
-            shut = [gate for gate in self.plan_of(each, options).gates if not gate.is_open]
-            if shut:
-                raise GatesShutError(shut)
-        self.move(operating.advance, found, options, tiers=tiers)
+        plans = sorted(
+            self.plans(options, is_forward=True), key=lambda each: each.before.stage.rank
+        )
+        shut = [gate for each in plans for gate in each.shut]
+        if shut:
+            raise GatesShutError(shut)
+        with self.telling(options) as tell:
+            for each in plans:
+                self.wait_for_processes(tiers, is_first=each is plans[0])
+                operating.advance(tiers, each.endpoint, **_where(options), **_who(options))
+                tell()
 
     def rollback(self, options: dict[str, Any]) -> None:
-        """Move back, those that are furthest ahead first."""
-        found = sorted(endpoints_of(options), key=lambda each: -self.place(each).stage.rank)
-        self.move(operating.rollback, found, options, tiers=get_tiers())
+        """Move back, those that are furthest ahead first; one that came back with another stays."""
+        tiers = get_tiers()
+        places = {each: self.place(each) for each in endpoints_of(options)}
+        is_one_back = options["stage"] is None and options["percent"] is None
+        refused: list[operating.MoveRefusedError] = []
+        with self.telling(options) as tell:
+            for each in sorted(places, key=lambda each: -places[each].stage.rank):
+                if is_one_back and self.place(each) != places[each]:
+                    continue
+                try:
+                    operating.rollback(tiers, each, **_where(options), **_who(options))
+                except operating.MoveRefusedError as exc:
+                    refused.append(exc)
+                tell()
+        if len(refused) == len(places):
+            raise refused[0]
 
     def pause(self, options: dict[str, Any]) -> None:
         """Hold."""
@@ -131,47 +156,58 @@ class Command(BaseCommand):
 
     # What the actions share
 
-    def place(self, endpoint: Endpoint) -> Any:
+    def place(self, endpoint: Endpoint) -> Place:
         """Return where an endpoint is."""
         return store.read(get_tiers().database).place(endpoint)
 
-    def plan_of(self, endpoint: Endpoint, options: dict[str, Any]) -> Plan:
-        """Ask what a move would do."""
-        where = {"stage": options["stage"], "percent": options["percent"]}
-        return operating.plan(get_tiers(), endpoint, **where)
+    def plans(self, options: dict[str, Any], *, is_forward: bool = False) -> list[Plan]:
+        """Ask what moves would do; of several endpoints those that are there already stay out."""
+        found, refused = [], []
+        for each in endpoints_of(options):
+            try:
+                plan = operating.plan(get_tiers(), each, **_where(options))
+            except operating.MoveRefusedError as exc:
+                refused.append(exc)
+                continue
+            if plan.is_forward or not is_forward:
+                found.append(plan)
+            else:
+                text = f"{each} is at {plan.before.stage}: that is a move back. Roll back instead."
+                refused.append(operating.MoveRefusedError(text))
+        if not found:
+            raise refused[0]
+        return found
 
-    def move(
-        self,
-        act: Callable[..., StageChange],
-        endpoints: list[Endpoint],
-        options: dict[str, Any],
-        **given: Any,
-    ) -> None:
-        """Move one after the other; those that were moved are told even if one is refused."""
+    @contextmanager
+    def telling(self, options: dict[str, Any]) -> Iterator[Callable[[], None]]:
+        """Yield a function that prints what was moved since; another's move with it is told too."""
+        last = rows(StageChange).aggregate(last=Max("id"))["last"] or 0
         done: list[StageChange] = []
-        where = {"stage": options["stage"], "percent": options["percent"]}
-        try:
-            for each in endpoints:
-                done.append(
-                    act(
-                        given["tiers"],
-                        each,
-                        **where,
-                        actor=actor_of(options),
-                        reason=options["reason"],
-                    )
-                )
+
+        def tell() -> None:
+            known = done[-1].pk if done else last
+            for change in rows(StageChange).filter(pk__gt=known).order_by("pk"):
+                done.append(change)
                 if not options["json"]:
-                    self.print_lines(change_lines(done[-1], columns=columns()))
+                    self.print_lines(change_lines(change, columns=columns()))
+
+        try:
+            yield tell
         finally:
             if options["json"]:
                 self.print_json([change_json(each) for each in done])
+
+    def wait_for_processes(self, tiers: Tiers, *, is_first: bool) -> None:
+        """Let the others see the move before, so that its gate is open for the next."""
+        deadline = time.monotonic() + get_conf().PROCESS_TIMEOUT_SECONDS
+        while not is_first and fleet.lagging(tiers) and time.monotonic() < deadline:
+            self.sleep(_POLL_SECONDS)
 
     def hold(self, act: Callable[..., Any], options: dict[str, Any], text: str) -> None:
         """Pause or resume."""
         found = endpoints_of(options)
         for each in found:
-            act(get_tiers(), each, actor=actor_of(options), reason=options["reason"])
+            act(get_tiers(), each, **_who(options))
             if not options["json"]:
                 self.stdout.write(f"{each} {text}")
         if options["json"]:
@@ -190,14 +226,7 @@ class Command(BaseCommand):
         """Return one plan for scripts."""
         view = store.read(get_tiers().database)
         found = planning.slices(view, plan.endpoint, plan.after)
-        return {
-            "endpoint": plan.endpoint,
-            "before": _place_json(plan.before),
-            "after": _place_json(plan.after),
-            "allowed": plan.is_allowed,
-            "gates": [each.to_json() for each in plan.gates],
-            "sessions": [each.to_json() for each in found],
-        }
+        return {**plan.to_json(), "sessions": [each.to_json() for each in found]}
 
     def print_lines(self, lines: Any) -> None:
         """Print lines."""
@@ -225,5 +254,10 @@ def _first_line(exc: Exception) -> str:
     return (str(exc).strip() or type(exc).__name__).splitlines()[0]
 
 
-def _place_json(place: Any) -> dict[str, Any]:
-    return {"stage": place.stage, "percent": float(place.percent)}
+def _where(options: dict[str, Any]) -> dict[str, Any]:
+    stage = options["stage"]
+    return {"stage": None if stage is None else Stage(stage), "percent": options["percent"]}
+
+
+def _who(options: dict[str, Any]) -> dict[str, Any]:
+    return {"actor": actor_of(options), "reason": options["reason"]}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ALL: Final = "all"
 WATCH_SECONDS: Final = 30
 _SMALLEST: Final = Decimal("0.01")
+_LARGEST: Final = Decimal(100)
 
 ACTIONS: Final = {
     "status": "Say where every endpoint is, and what stands in the way of its next move.",
@@ -126,9 +127,8 @@ def percentage(text: str) -> Decimal:
     """Return a percentage of at most two decimals."""
     try:
         number = Decimal(text)
-        is_fine = _SMALLEST <= number <= 100 and number == round(number, 2)  # noqa: PLR2004
     except InvalidOperation:
-        is_fine = False
-    if not is_fine:
+        number = Decimal(0)
+    if not (_SMALLEST <= number <= _LARGEST and number == round(number, 2)):
         raise ArgumentTypeError(f"{text!r} is no percentage from 0.01 to 100.")
     return number

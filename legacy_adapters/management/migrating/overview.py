@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from legacy_adapters.migration.operating import EndpointStatus
 
-_HEAD: Final = ("Endpoint", "Stage", "Sessions", "Compared", "Agree", "Differ", "Marks")
+_HEAD: Final = ("Endpoint", "Stage", "Sessions", "Compared", "Agree", "Differ")
 _GAP: Final = "  "
 
 
@@ -23,12 +23,14 @@ def status_lines(found: Sequence[EndpointStatus], *, columns: int) -> Iterator[s
     if sum(widths) + len(_GAP) * (len(widths) - 1) <= columns:
         yield from (_row(each, widths) for each in (_HEAD, *cells))
     else:
-        for each in cells:
-            yield f"{each[0]}: {each[1]} for {each[2]}"
-            rest = zip(_HEAD[3:], each[3:], strict=True)
+        for row in cells:
+            yield f"{row[0]}: {row[1]} for {row[2]}"
+            rest = zip(_HEAD[3:], row[3:], strict=True)
             yield from wrapped(
                 ", ".join(f"{name.lower()} {value}" for name, value in rest), columns, indent="  "
             )
+    if found:
+        yield from _together(found[0], columns)
     for each in found:
         yield from _remarks(each, columns)
     yield ""
@@ -52,13 +54,22 @@ def _cells(status: EndpointStatus) -> tuple[str, ...]:
         f"{compared:,}" if compared else "-",
         "-" if bound is None else f"≥ {_floor(bound):.2f} %",
         f"{parity.get('confirmed') or 0:,}" if compared else "-",
-        f"{status.repair_backlog:,}",
     )
 
 
 def _floor(part: float) -> float:
     """Return a bound in percent, never rounded up past what was found."""
     return int(part * 10_000) / 100
+
+
+def _together(status: EndpointStatus, columns: int) -> Iterator[str]:
+    """Yield what is one figure for all endpoints."""
+    waiting = (
+        f"{status.repair_backlog:,} sessions wait" if status.repair_backlog else "nothing waits"
+    )
+    hidden = ", ".join(f"{each.sessions:,} in {each.source}" for each in status.unseen)
+    text = f"Repair: {waiting}." + (f" Unseen: {hidden}." if hidden else "")
+    yield from wrapped(text, columns)
 
 
 def _remarks(status: EndpointStatus, columns: int) -> Iterator[str]:
@@ -69,8 +80,8 @@ def _remarks(status: EndpointStatus, columns: int) -> Iterator[str]:
         )
         yield from wrapped(text, columns)
     if status.paused_at is not None:
-        text = f"{status.endpoint} is held since {status.paused_at:%Y-%m-%d %H:%M} UTC."
-        yield from wrapped(text, columns)
+        text = f"{status.endpoint} is paused since {status.paused_at:%Y-%m-%d %H:%M} UTC: "
+        yield from wrapped(f"{text}{status.pause_reason}", columns)
 
 
 def _in_the_way(found: Sequence[EndpointStatus], columns: int) -> Iterator[str]:
@@ -82,7 +93,7 @@ def _in_the_way(found: Sequence[EndpointStatus], columns: int) -> Iterator[str]:
             together.setdefault(shut, []).append(each)
     ready = together.pop((), [])
     for each in ready:
-        yield f"{each.endpoint} may go to {_next(each)}."
+        yield from wrapped(f"{each.endpoint} may go to {_next(each)}.", columns, hang="  ")
     for shut, waiting in together.items():
         names = ", ".join(f"{each.endpoint} to {_next(each)}" for each in waiting)
         yield from wrapped(f"In the way of {names}:", columns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,7 @@ def slices(view: StageView, endpoint: Endpoint, after: Place) -> list[Slice]:
     }
     edges = sorted(cuts)
     found: list[Slice] = []
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         stages = (before.of(low), after.of(low))
         first = (_first(view, low), _first(moved, low))
         reads = (stages[0].reads, stages[1].reads)
@@ -98,5 +99,5 @@ def _also(stage: Stage, first: Side) -> str:
     if stage is Stage.OFF:
         return "; the other side is not kept up"
     if stage is Stage.COMPLETE:
-        return "; the other side is not written by this endpoint"
+        return "; the other side is not written by it"
     return f"; then {Side.LEGACY if first is Side.UNIFIED else Side.UNIFIED}"

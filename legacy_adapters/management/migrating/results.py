@@ -49,7 +49,7 @@ def history_lines(change: StageChange, *, columns: int) -> Iterator[str]:
 def _move(change: StageChange) -> str:
     before = place_of(change.from_stage, change.from_percent)
     after = place_of(change.to_stage, change.to_percent)
-    return f"{before} → {after}" if before != after else f"{after}, as before"
+    return f"{before} → {after}" if before != after else after
 
 
 def change_json(change: StageChange) -> dict[str, Any]:

@@ -90,16 +90,12 @@ class Retiring:
         said += [f"  {user}" for user in found.users]
         if not found.is_known:
             said = ["  PostgreSQL's counters of it are not there, or were reset meanwhile."]
-        raise CommandError(
-            "\n".join(
-                (
-                    f"{table.name} is still in use. Nothing was done.",
-                    *said,
-                    "Find who does it (the names above are their application_name), stop it, and "
-                    "run this again. A backup of the database reads it too.",
-                )
-            )
+        advice = (
+            "Find who does it (the names above are their application_name), stop it, and run this "
+            "again. A backup of the database reads it too."
         )
+        text = f"{table.name} is still in use. Nothing was done."
+        raise CommandError("\n".join((text, *said, advice)))
 
     def _archive_and_drop(self, table: Table) -> None:
         path, is_dry = self._options["archive"], self._options["dry_run"]

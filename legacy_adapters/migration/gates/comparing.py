@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import ceil, log
+from math import floor
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from legacy_adapters.migration.conf import get_conf
@@ -53,6 +54,13 @@ def _way_out(found: Parity) -> str:
     if found.confirmed:
         fields = ", ".join(sorted(found.fields)) or "see the findings"
         return f"{found.confirmed:,} differ ({fields}): find out why, and repair them."
+    if get_conf().PARITY_THRESHOLD >= 1:
+        return "No number of comparisons proves that all agree: PARITY_THRESHOLD must be below 1."
+    return f"None differs, but so few prove no more: {_enough():,} are needed."
+
+
+def _enough() -> int:
+    """Return how many comparisons without a difference it takes: Wilson's bound, solved for n."""
     conf = get_conf()
-    enough = ceil(log(1 - conf.CONFIDENCE) / log(conf.PARITY_THRESHOLD))
-    return f"None differs, but so few prove no more: about {enough:,} are needed."
+    z = NormalDist().inv_cdf(conf.CONFIDENCE)
+    return floor(z * z * conf.PARITY_THRESHOLD / (1 - conf.PARITY_THRESHOLD)) + 1

@@ -48,8 +48,8 @@ def backfill(move: Move) -> Gate:
         reason = f"The {run} is {run.state}; it must have finished."
     else:
         reason = (
-            f"No backfill of {source} has finished that began after {needs}, when the last endpoint "
-            f"reached dual_write: run `backfill_sessions --source {source}`."
+            f"No backfill of {source} has finished that began after {needs}, when the last "
+            f"endpoint reached dual_write: run `backfill_sessions --source {source}`."
         )
     return Gate(name="backfill", is_open=False, reason=reason, figure=figure, needs=needs)
 

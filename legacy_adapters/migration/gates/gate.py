@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from legacy_adapters.exceptions import LegacyAdaptersError
+from legacy_adapters.migration.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +60,6 @@ class Move:
         after: where it would be.
         view: where all endpoints are.
         row: the endpoint's row; None: it was never moved.
-        parity: the comparisons that count for this move; None: none do.
         now: the database's time.
 
     """
@@ -69,8 +70,12 @@ class Move:
     after: Place
     view: StageView
     row: EndpointStage | None
-    parity: Parity | None
     now: datetime
+
+    @cached_property
+    def parity(self) -> Parity | None:
+        """The comparisons that count for this move; None: none do."""
+        return counted(self.tiers, self.endpoint, self.before)
 
 
 class GatesShutError(LegacyAdaptersError):

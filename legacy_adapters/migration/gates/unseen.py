@@ -31,5 +31,8 @@ def unseen(move: Move) -> Gate:
     if move.now >= last.retire_at:
         reason = f"The last copies in {last.source} died by {when}."
         return Gate(name="unseen", is_open=True, reason=reason, figure=left, needs=when)
-    reason = f"It may go on from {when}: until then {last.source} may hold what nobody has seen ({left})."
+    reason = (
+        f"It may go on from {when}: until then a copy may live in {last.source} alone; unseen are "
+        f"{left}."
+    )
     return Gate(name="unseen", is_open=False, reason=reason, figure=left, needs=when)

@@ -31,7 +31,7 @@ from legacy_adapters.migration.authority import led_by_legacy, waiting_for_repai
 from legacy_adapters.migration.importing import records
 from legacy_adapters.migration.importing.records import MIXED
 from legacy_adapters.migration.old_stores import primary_name
-from legacy_adapters.migration.repair.following import follow, read
+from legacy_adapters.migration.repair.following import copy_to_unified, read, remember
 from legacy_adapters.migration.repair.payments import PaymentContradictedError, has_lost
 from legacy_adapters.migration.stages.names import Side
 from legacy_adapters.stores import Store
@@ -187,7 +187,8 @@ class Meeting:
             found = read(primary, reading.id)
             if found is None:
                 return unchanged
-            session = follow(self.tiers, primary, found, met.row)
+            session = copy_to_unified(self.tiers, primary, found, met.row)
+            remember(self.tiers, primary, found)
         except UnreadableRecordError:
             return unchanged
         except PaymentContradictedError:

@@ -35,6 +35,8 @@ from sessions_unified.tiers.breaker import CircuitBreaker
 from sessions_unified.tiers.database import DatabaseTier
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from legacy_adapters.migration.parity.comparing import Look
 
 logger = logging.getLogger(__name__)
@@ -44,6 +46,9 @@ _FLUSH_PATIENCE_SECONDS: Final = 2.0
 _DEMOTION_PATIENCE_SECONDS: Final = 10.0  # it may wait for the writes under way
 _EXIT_SECONDS: Final = 2.0
 _MOST_SECOND_LOOKS: Final = 1_000
+# Comparing needs the interpreter that requests need: a thread rests four times as long as it
+# computed, so that it takes a fifth of a core at most. What that is too slow for is shed.
+_REST: Final = 4
 _COMPARED: Final = frozenset(stage for stage in Stage if stage.compares)
 
 
@@ -59,8 +64,9 @@ class Job(NamedTuple):
 class ShadowPool:
     """Bounded in threads and in queue: what does not fit is shed, and counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self.ledger = Ledger()
+        self._sleep = sleep
         self._inbox: SimpleQueue[Job | None] = SimpleQueue()
         self._later: deque[tuple[float, Job]] = deque()
         self._threads: list[threading.Thread] = []
@@ -111,13 +117,10 @@ class ShadowPool:
             if self._threads or self._is_stopped:
                 return
             workers = [self._work] * get_conf().SHADOW_THREADS
-            threads = [
-                threading.Thread(target=each, name="legacy-shadow", daemon=True)
-                for each in [self._keep_books, *workers]
-            ]
-            for thread in threads:
+            for each in [self._keep_books, *workers]:
+                thread = threading.Thread(target=each, name="legacy-shadow", daemon=True)
                 thread.start()
-            self._threads = threads
+                self._threads.append(thread)
         finally:
             self._starting.release()
 
@@ -125,6 +128,7 @@ class ShadowPool:
 
     def _work(self) -> None:
         while (job := self._inbox.get()) is not None and not self._is_stopped:
+            began = time.thread_time()
             try:
                 self._compare(job)
             except Exception:  # the next one may fare better
@@ -132,6 +136,7 @@ class ShadowPool:
                 logger.exception("A session could not be compared")
             finally:
                 connections.close_all()  # this thread's: back to the pool
+            self._sleep((time.thread_time() - began) * _REST)
 
     def _compare(self, job: Job) -> None:
         seconds = get_conf().SHADOW_DEADLINE_SECONDS

@@ -16,13 +16,7 @@ from legacy_adapters.migration import marks
 from legacy_adapters.migration.importing.batches import import_batch
 from legacy_adapters.migration.importing.records import Reading
 from legacy_adapters.migration.old_stores import OldStores
-from legacy_adapters.migration.repair.following import (
-    ACTOR,
-    copy_to_unified,
-    follow,
-    read,
-    remember,
-)
+from legacy_adapters.migration.repair.following import ACTOR, copy_to_unified, read, remember
 from legacy_adapters.migration.repair.payments import has_lost
 from legacy_adapters.migration.stages.names import Side
 from sessions_unified.exceptions import SessionHeldError
@@ -36,8 +30,6 @@ if TYPE_CHECKING:
     from sessions_unified.snapshot import SessionSnapshot
     from sessions_unified.tiers import Tiers
     from sessions_unified.tiers.database import LockedRow
-
-__all__ = ["copy_to_unified", "repair"]
 
 
 def repair(tiers: Tiers, session_id: str) -> bool:
@@ -80,7 +72,8 @@ def _to_unified(tiers: Tiers, stores: OldStores, session_id: str, row: LockedRow
         source, store, fields = primary.source, primary.store, primary.fields
         import_batch(tiers, [found], source=source, store=store, fields=fields)
     else:
-        session = follow(tiers, primary, found, row)
+        session = copy_to_unified(tiers, primary, found, row)
+        remember(tiers, primary, found)
         if has_lost(found.session, session):
             _to_legacy(tiers, stores, session)
 

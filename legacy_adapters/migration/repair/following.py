@@ -13,7 +13,7 @@ from django.db import transaction
 
 from legacy_adapters import patience
 from legacy_adapters.exceptions import UnreadableRecordError
-from legacy_adapters.merging.comparing import COMPARED, differing
+from legacy_adapters.merging.comparing import differing
 from legacy_adapters.migration.importing import records
 from legacy_adapters.migration.importing.records import MIXED, Reading
 from legacy_adapters.migration.joining import joined
@@ -25,6 +25,7 @@ from legacy_adapters.migration.repair.payments import (
 )
 from sessions_unified.changes import event_data
 from sessions_unified.exceptions import VersionConflictError
+from sessions_unified.flow import COMPLETED, EXPIRED
 from sessions_unified.importing import settle_imported
 from sessions_unified.models import UnifiedSession
 from sessions_unified.publishing import publish_copy
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from sessions_unified.tiers.database import LockedRow
 
 ACTOR: Final = "repair"
-_ALL_FIELDS: Final = frozenset(COMPARED)
 
 
 def read(primary: LegacyAdapter, session_id: str) -> Reading | None:
@@ -61,40 +61,29 @@ def read(primary: LegacyAdapter, session_id: str) -> Reading | None:
     return Reading(record=record, session=session)
 
 
-def follow(tiers: Tiers, primary: LegacyAdapter, found: Reading, row: LockedRow) -> SessionSnapshot:
-    """Have our locked row say what a legacy record says, and know the record; return the session.
+def copy_to_unified(
+    tiers: Tiers, primary: LegacyAdapter, found: Reading, row: LockedRow
+) -> SessionSnapshot:
+    """Write what a legacy record says into our locked row, with an event; return the session.
 
-    It is known as one that went into a session which says more: none that was read earlier, and
-    comes later, replaces it.
+    What that store cannot hold stays, and so does what is paid here. Whoever receives
+    `session_imported` records what is paid there.
 
     Raises:
         PaymentContradictedError: the sides name different payments.
 
     """
-    if is_contradicted(found.session, row.copy.session):
-        raise PaymentContradictedError
-    remember(tiers, primary, found)
-    return _copied(tiers, found.session, row)
-
-
-def copy_to_unified(tiers: Tiers, legacy: SessionSnapshot, row: LockedRow) -> bool:
-    """Write what the legacy store says into our locked row, with an event; tell if it differed.
-
-    What that store cannot hold stays, and so does what is paid here. Whoever receives
-    `session_imported` records what is paid there.
-    """
-    return _copied(tiers, legacy, row) is not row.copy.session
-
-
-def _copied(tiers: Tiers, legacy: SessionSnapshot, row: LockedRow) -> SessionSnapshot:
     ours, now = row.copy.session, tiers.clock.now()
-    said = keeping_paid(joined(legacy, ours), ours)
+    if is_contradicted(found.session, ours):
+        raise PaymentContradictedError
+    said = keeping_paid(joined(found.session, ours), ours)
     wanted = msgspec.structs.replace(said, version=ours.version + 1, updated_at=now)
     names = changed_fields(ours, wanted)
     if not names and ours.expires_at == wanted.expires_at:
         return ours
-    if wanted.expires_at <= now and not differing(said, ours, fields=_ALL_FIELDS, now=now):
-        return ours  # it was settled here, as there it never is
+    is_settled = ours.status in {COMPLETED, EXPIRED} and wanted.expires_at <= now
+    if is_settled and not differing(said, ours, fields=primary.fields, now=now):
+        return ours  # past its end, of which the old shop takes no notice
     change = Change(
         kind="session_repaired", actor=ACTOR, at=now, changed=names, data=event_data(ours, wanted)
     )
@@ -108,6 +97,10 @@ def _copied(tiers: Tiers, legacy: SessionSnapshot, row: LockedRow) -> SessionSna
 
 
 def remember(tiers: Tiers, primary: LegacyAdapter, found: Reading) -> None:
-    """Let a backfill know the record as it is: unchanged, and not a conflict."""
+    """Let a backfill know the record as it is: unchanged, and not a conflict.
+
+    As one that went into a session which says more: none that was read earlier, and comes later,
+    replaces it.
+    """
     now = tiers.clock.now()
     records.remember(tiers.database.alias, primary.source, [found], {found.id: MIXED}, now)

@@ -32,12 +32,11 @@ def has_lost(legacy: SessionSnapshot, ours: SessionSnapshot) -> bool:
 
 
 def keeping_paid(legacy: SessionSnapshot, ours: SessionSnapshot) -> SessionSnapshot:
-    """Return the session as the legacy store says, with what is paid here as our row says."""
-    is_ours = _lacks_order(legacy, ours) or is_contradicted(legacy, ours)
+    """Return the session as the legacy store says, with what it has lost put back from our row."""
     changes: dict[str, Any] = {}
     if _lacks_card(legacy, ours):
         changes["vault_id"] = ours.vault_id
-    if is_ours:
+    if _lacks_order(legacy, ours):
         changes |= {
             "transaction_id": ours.transaction_id,
             "products": ours.products,
@@ -51,7 +50,7 @@ def keeping_paid(legacy: SessionSnapshot, ours: SessionSnapshot) -> SessionSnaps
         changes["upsells"] = msgspec.structs.replace(
             legacy.upsells, accepted=accepted, declined=declined
         )
-    if (is_ours or extras) and _is_no_further(legacy, ours):
+    if (_lacks_order(legacy, ours) or extras) and _is_no_further(legacy, ours):
         changes |= {"status": ours.status, "current_step": ours.current_step}
     return msgspec.structs.replace(legacy, **changes) if changes else legacy
 

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Q
 
-from legacy_adapters.conf import get_adapter, get_sources
 from legacy_adapters.migration import fleet
-from legacy_adapters.migration.conf import get_conf
 from legacy_adapters.migration.stages import store
 from legacy_adapters.migration.stages.names import Endpoint, Stage
-from legacy_adapters.models import StageChange, WriteMark
+from legacy_adapters.migration.unseen import unseen
+from legacy_adapters.models import WriteMark
 from legacy_adapters.tables import rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sessions_unified.tiers import Tiers
-
-_UNNAMED_LIFE: Final = 24 * 3600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,26 +84,13 @@ def _lagging(tiers: Tiers) -> Iterator[Obstacle]:
 
 
 def _unseen(tiers: Tiers) -> Iterator[Obstacle]:
-    """Whatever was written last into a store that cannot be listed has ended by itself."""
-    moved_at = rows(StageChange).aggregate(at=Max("at"))["at"]
-    if moved_at is None:
-        return
-    for source, seconds in unlisted_lives().items():
-        ends_at = moved_at + timedelta(seconds=seconds)
-        if tiers.clock.now() < ends_at:
+    for each in unseen(tiers):
+        if each.retire_at is None or tiers.clock.now() < each.retire_at:
+            until = "its time has not begun"
+            if each.retire_at is not None:
+                until = f"it may hold some until {each.retire_at:%Y-%m-%d %H:%M} UTC"
             yield Obstacle(
                 name="unseen",
-                text=f"What {source} was told before the last move may live until "
-                f"{ends_at:%Y-%m-%d %H:%M} UTC.",
+                text=f"{each.sessions:,} sessions were not met in {each.source}: {until}.",
                 needs="Wait until then.",
             )
-
-
-def unlisted_lives() -> dict[str, int]:
-    """Return the legacy stores that the server cannot list, with how long a session lives there."""
-    lives = get_conf().UNLISTED_LIFE_SECONDS
-    return {
-        source: lives.get(source, _UNNAMED_LIFE)
-        for source in get_sources()
-        if not get_adapter(source).supports_scan
-    }

@@ -66,9 +66,7 @@ def test_a_value_out_of_its_range(migrating: SettingsWrapper, name: str, value: 
     ("name", "value"),
     [("STAGE_CACHE_SECONDS", 0), ("SHADOW_SAMPLE", 0), ("CONFIDENCE", 1), ("PRIMARY", "database")],
 )
-def test_the_ends_of_the_ranges_are_fine(
-    migrating: SettingsWrapper, name: str, value: Any
-) -> None:
+def test_the_ends_of_the_ranges_are_fine(migrating: SettingsWrapper, name: str, value: Any) -> None:
     migrating.MIGRATION = {name: value}
 
     assert ids() == []
@@ -112,9 +110,9 @@ def test_a_site_that_does_not_migrate_needs_none_of_it(migrating: SettingsWrappe
     assert check_migrating() == []
 
 
-def test_a_manager_whose_app_is_not_installed_is_named(migrating: SettingsWrapper) -> None:
+def test_a_path_whose_app_is_not_installed_is_named(migrating: SettingsWrapper) -> None:
     path = "tests.unit.legacy_adapters.migration.modelled.Manager"
-    migrating.SESSIONS_UNIFIED = migrating.SESSIONS_UNIFIED | {"MANAGER": path}
+    migrating.SESSIONS_UNIFIED = migrating.SESSIONS_UNIFIED | {"FLOW": path}
 
     (message,) = check_settings()
 

@@ -1,0 +1,30 @@
+"""Which comparisons count for an endpoint where it is."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from legacy_adapters.migration import history
+from legacy_adapters.migration.conf import get_conf
+from legacy_adapters.migration.parity.summing import parity_of
+from legacy_adapters.migration.stages.names import Stage
+
+if TYPE_CHECKING:
+    from legacy_adapters.migration.parity.summing import Parity
+    from legacy_adapters.migration.stages.names import Endpoint
+    from legacy_adapters.migration.stages.view import Place
+    from sessions_unified.tiers import Tiers
+
+
+def counted(tiers: Tiers, endpoint: Endpoint, place: Place) -> Parity | None:
+    """Return the comparisons that count where an endpoint is; None: none are made so early.
+
+    Those since it came to the stage, unless they are too old. `ramp_down` goes by `live`.
+    """
+    if not Stage.SHADOW.rank <= place.stage.rank <= Stage.RAMP_DOWN.rank:
+        return None
+    stage = Stage.LIVE if place.stage is Stage.RAMP_DOWN else place.stage
+    oldest = tiers.clock.now() - timedelta(seconds=get_conf().PARITY_MAX_AGE_SECONDS)
+    came = history.entered(endpoint, stage)
+    return parity_of(tiers, endpoint, stage, since=oldest if came is None else max(oldest, came))

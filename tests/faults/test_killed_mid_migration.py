@@ -1,0 +1,163 @@
+"""A process is SIGKILLed at each point of a write to two sides: repair finds what it left."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from legacy_adapters.merging.comparing import differing
+from legacy_adapters.migration.repair.working import backlog, repair_due
+from legacy_adapters.migration.stages.names import Side, Stage
+from sessions_unified import get_manager
+from sessions_unified.tiers import get_tiers
+from tests.fault_site import site_environment
+from tests.legacy import other_database
+from tests.migrating import MANAGER, marked, migrating_shop, table, to_stage
+from tests.migrating_model import ADAPTER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pytest_django.fixtures import SettingsWrapper
+
+    from tests.fault_servers import OwnServer
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "legacy"])
+
+KILLED: Final = -9
+BEFORE, AFTER = "ana@example.org", "eva@example.org"
+# Where it dies → what the session is then, and on which side it is marked.
+LEGACY_FIRST: Final = {
+    "before the mark": (BEFORE, None),
+    "after the mark": (BEFORE, Side.LEGACY),
+    "legacy write": (BEFORE, Side.LEGACY),
+    "legacy commit": (BEFORE, Side.LEGACY),
+    "legacy committed": (AFTER, Side.LEGACY),
+    "mark cleared": (AFTER, Side.LEGACY),  # before the commit
+}
+UNIFIED_FIRST: Final = {
+    "before the mark": (BEFORE, None),
+    "after the mark": (BEFORE, None),  # it is committed with the write
+    "repair": (AFTER, Side.UNIFIED),
+    "legacy write": (AFTER, Side.UNIFIED),
+    "legacy committed": (AFTER, Side.UNIFIED),
+    "mark cleared": (AFTER, Side.UNIFIED),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writer:
+    """A process that writes, and dies of it."""
+
+    process: subprocess.Popen[str]
+
+    def order(self, session_id: str, point: str, changes: Mapping[str, Any] | None) -> int:
+        """Have it write, or repair; return how it ended."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        order = {"session": session_id, "point": point, "changes": changes}
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def elsewhere(django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
+    """Make the old shop a database of its own."""
+    with django_db_blocker.unblock(), other_database("legacy") as name:
+        yield name
+
+
+@pytest.fixture(autouse=True)
+def shop(elsewhere: str, here: None, settings: SettingsWrapper) -> Iterator[None]:
+    with migrating_shop(settings, alias="legacy"):
+        settings.MIGRATION = {"STAGE_CACHE_SECONDS": 0, "REPAIR_DELAY_SECONDS": 0}
+        yield
+
+
+@pytest.fixture(scope="module")
+def writer(elsewhere: str, valkey: OwnServer, database_url: str) -> Iterator[Writer]:
+    """Start the process that all tests have killed children of."""
+    settings = {"SESSIONS_UNIFIED": {"MANAGER": MANAGER}, "TABLE": {"ADAPTER": ADAPTER}}
+    env = site_environment(
+        redis_url=valkey.url,
+        database_url=database_url,
+        settings=settings,
+        DJANGO_SETTINGS_MODULE="tests.migration_settings",
+        LEGACY_DATABASE_URL=database_url.rpartition("/")[0] + f"/{elsewhere}",
+    )
+    with started([sys.executable, "-m", "tests.migration_writer"], env) as process:
+        yield Writer(process=process)
+
+
+@contextmanager
+def started(argv: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, env=env, stdin=pipe, stdout=pipe, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def check_healed(session_id: str, email: str) -> None:
+    """Check that repair leaves nothing marked, and both sides at the state that stands."""
+    repair_due(get_tiers())
+
+    assert backlog(get_tiers()).waiting == 0
+    session = get_manager("session.detail").get_session(session_id, fresh=True)
+    assert (session.email, session.metadata) == (email, {"n": 1})
+    record, ours = table().peek(session_id), get_tiers().database.peek(session_id)
+    assert record is not None
+    assert ours is not None
+    there, now = table().to_unified(record), get_tiers().clock.now()
+    assert not differing(there, ours.session, fields=table().fields, now=now)
+
+
+@pytest.mark.parametrize(
+    ("stage", "point"),
+    [(Stage.DUAL_WRITE, each) for each in LEGACY_FIRST]
+    + [(Stage.RAMP_DOWN, each) for each in UNIFIED_FIRST],
+)
+def test_killed_in_the_midst_of_a_write_nothing_acknowledged_is_lost(
+    writer: Writer, stage: Stage, point: str
+) -> None:
+    is_legacy = stage.reads is Side.LEGACY
+    email, side = (LEGACY_FIRST if is_legacy else UNIFIED_FIRST)[point]
+    to_stage(stage)
+    created = get_manager("session.detail").create_session(email=BEFORE, metadata={"n": 1})
+
+    assert writer.order(created.id, point, {"email": AFTER}) == KILLED
+
+    assert marked(created.id) == side
+    check_healed(created.id, email)
+
+
+@pytest.mark.parametrize("point", ["legacy committed", "mark cleared"])
+def test_a_worker_killed_in_the_midst_of_a_repair_leaves_it_to_the_next(
+    writer: Writer, point: str
+) -> None:
+    to_stage(Stage.RAMP_DOWN)
+    created = get_manager("session.detail").create_session(email=BEFORE, metadata={"n": 1})
+    assert writer.order(created.id, "repair", {"email": AFTER}) == KILLED
+
+    assert writer.order(created.id, point, None) == KILLED
+
+    assert marked(created.id) == Side.UNIFIED
+    check_healed(created.id, AFTER)
+
+
+def test_a_process_that_is_not_killed_leaves_no_mark(writer: Writer) -> None:
+    to_stage(Stage.DUAL_WRITE)
+    created = get_manager("session.detail").create_session(email=BEFORE, metadata={"n": 1})
+
+    assert writer.order(created.id, "nowhere", {"email": AFTER}) == 0
+
+    assert marked(created.id) is None
+    check_healed(created.id, AFTER)
