@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 # One wake-up stops here, so that a backfill cannot keep a worker from everything else.
 _RUN_SECONDS: Final = 25
 _EXPIRES_SECONDS: Final = 30
+# Less than the pause between two wake-ups of beat.
+_REPAIR_SECONDS: Final = 4
 # Of a run's workers at a time: the others are left for the shoppers' work.
 _MOST_WORKERS: Final = 2
 
@@ -97,10 +99,10 @@ def _worker(run: BackfillRun, seconds: float, advance: Callable[[int], object]) 
 
 
 @shared_task(name="legacy_adapters.repair_marked", ignore_result=True)
-def repair_marked(seconds: float = _RUN_SECONDS) -> int:
+def repair_marked(seconds: float = _REPAIR_SECONDS, *, wakes: bool = True) -> int:
     """Repair what is marked for so long, and judge the endpoints; return how many were repaired.
 
-    While work is left it wakes itself again.
+    While work is left it wakes itself once, so that of beat's and its own two at most are at it.
     """
     tiers, done = get_tiers(), 0
     try:
@@ -108,12 +110,12 @@ def repair_marked(seconds: float = _RUN_SECONDS) -> int:
             demotion.check(tiers)
             catching_up(tiers)
         done = repair_due(tiers, seconds=seconds)
-        is_left = done > 0 and is_due(tiers)
+        is_left = wakes and done > 0 and is_due(tiers)
     except (TierUnavailableError, OperationalError, InterfaceError) as exc:
         logger.warning("Left to the next wake-up: %s", exc)
         return done
     if is_left:
-        repair_marked.apply_async(expires=_EXPIRES_SECONDS)
+        repair_marked.apply_async(kwargs={"wakes": False}, expires=_EXPIRES_SECONDS)
     return done
 
 

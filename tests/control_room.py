@@ -24,6 +24,7 @@ from sessions_unified.clock import get_clock
 if TYPE_CHECKING:
     from datetime import datetime
 
+PROBLEM = "UnwritableRecordError: the column phone holds 20 characters"
 PLACES = {
     "session.create": ("live", 100),
     "session.detail": ("live", 25),
@@ -151,7 +152,9 @@ def some_marks(now: datetime, *, waiting: int = 23, dead: int = 2) -> None:
             due_at=now + timedelta(seconds=40),
             attempts=12 if is_dead else number % 3,
             is_dead=is_dead,
-            problem="UnwritableRecordError: the column phone holds 20 characters" if is_dead else "",
+            problem="UnwritableRecordError: the column phone holds 20 characters"
+            if is_dead
+            else "",
         )
 
 
@@ -161,8 +164,8 @@ def a_finding(now: datetime, **changes: Any) -> ParityFinding:
         "field": "products",
         "rule": "references",
         "blocks": True,
-        "unified": "SOIL × 2",
-        "legacy": {"database": "SOIL × 1"},
+        "unified": "SOIL, 2 of them",
+        "legacy": {"database": "SOIL, 1 of them"},
     }
     given = {
         "endpoint": "checkout.process",
@@ -179,7 +182,10 @@ def a_finding(now: datetime, **changes: Any) -> ParityFinding:
 
 def some_work(now: datetime) -> None:
     """Put a finished backfill, a catch-up under way, an open conflict, and two processes."""
-    for state, since, hours in (("finished", None, 60), ("running", now - timedelta(hours=1), 0.05)):
+    for state, since, hours in (
+        ("finished", None, 60),
+        ("running", now - timedelta(hours=1), 0.05),
+    ):
         began = now - timedelta(hours=hours)
         run = BackfillRun.objects.create(
             source="database",

@@ -23,6 +23,8 @@ from legacy_adapters.models import EndpointStage, ProcessReport, StageChange, Wr
 from tests.migrating import table
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     import pytest
 
     from legacy_adapters.migration.stages.view import StageView
@@ -37,7 +39,7 @@ class Course:
     """Where the endpoints are, and which processes know.
 
     Attributes:
-        is_backfilled: a whole backfill has begun since the last endpoint reached `dual_write`.
+        is_backfilled: a whole backfill has begun since an endpoint came to `dual_write` last.
         backs: the epochs of the moves back: who has not seen one may read what is no more.
 
     """
@@ -47,12 +49,16 @@ class Course:
     is_backfilled: bool = False
     backs: list[int] = field(default_factory=list)
 
-    def begin(self) -> None:
-        """Have no endpoint moved yet."""
+    def begin_at(self, stage: Stage) -> None:
+        """Begin in an empty shop, where there is nothing to be brought over."""
         for model in (EndpointStage, StageChange, WriteMark, ProcessReport):
             model.objects.all().delete()
         for each in self.processes:
             each.view = None
+        if stage is not Stage.OFF:
+            for endpoint in Endpoint:
+                self._move(endpoint, stage, ALL)
+        self.is_backfilled = stage is not Stage.OFF
 
     @property
     def tiers(self) -> Tiers:
@@ -66,10 +72,11 @@ class Course:
         """Tell whether every endpoint is at a stage or past it, for all sessions."""
         return not order.behind(self.view(), stage)
 
-    def any_at(self, stage: Stage) -> bool:
-        """Tell whether any endpoint is at a stage or past it, for any session."""
-        view = self.view()
-        return any(view.place(each).stage.rank >= stage.rank for each in Endpoint)
+    def keeps_both_sides(self) -> bool:
+        """Tell whether everything is on both sides, once repair has drained."""
+        stages = [self.view().place(each).stage for each in Endpoint]
+        is_written = self.all_at(Stage.DUAL_WRITE) and Stage.COMPLETE not in stages
+        return is_written and self.is_backfilled
 
     def forward(self, endpoint: Endpoint, percent: int) -> None:
         """Widen an endpoint's stage, or go on to the next, if the gates allow it."""
@@ -83,8 +90,21 @@ class Course:
         if after.stage.rank >= Stage.LIVE.rank and self.ledger.behind:
             self.catch_up()
         self.tell_all()
-        move(self.tiers, endpoint, after.stage, after.percent, actor="tester", reason="a test")
-        self._note()
+        self._move(endpoint, after.stage, after.percent)
+        if after.stage is Stage.DUAL_WRITE:
+            self.is_backfilled = False
+
+    def go_live(self) -> None:
+        """Bring all endpoints from wherever to `live`, with nothing but what must be."""
+        for stage in (Stage.DUAL_WRITE, Stage.SHADOW, Stage.LIVE):
+            for each in Endpoint:
+                self._move(each, stage, ALL)
+            if stage is Stage.DUAL_WRITE:
+                self.catch_up()
+            self.tell_all()
+
+    def _move(self, endpoint: Endpoint, stage: Stage, percent: float | Decimal) -> None:
+        move(self.tiers, endpoint, stage, percent, actor="tester", reason="a test")
 
     def _may_move(self, endpoint: Endpoint, after: Place) -> bool:
         wanted = operating.plan(self.tiers, endpoint, stage=after.stage, percent=after.percent)
@@ -111,11 +131,6 @@ class Course:
             except UnsettledError:
                 self.tell_all()
             self.backs.append(self.view().epoch)
-        self._note()
-
-    def _note(self) -> None:
-        if not self.all_at(Stage.DUAL_WRITE):
-            self.is_backfilled = False
 
     def tell_all(self) -> None:
         """Have every process see the stages as they are: the fleet gate."""
@@ -143,9 +158,8 @@ class Course:
     def catch_up(self) -> None:
         """Read the legacy table whole, as a backfill does."""
         backfill(table(), tiers=self.tiers)
-        if self.all_at(Stage.DUAL_WRITE):
-            self.is_backfilled = True
-            self.ledger.behind.clear()
+        self.is_backfilled = True
+        self.ledger.behind.clear()
 
     def work(self) -> None:
         """Repair all that is marked, or should be, as the task does."""

@@ -35,7 +35,7 @@ def _carry_out(order: dict[str, Any]) -> None:
     from tests.migrating_model import FAULTS, wrap
 
     wrap(pytest.MonkeyPatch())
-    FAULTS.point = order["point"]
+    FAULTS.point, FAULTS.is_deadly = order["point"], True
     FAULTS.die = lambda: os.kill(os.getpid(), signal.SIGKILL)
     if order["changes"] is None:
         repair(get_tiers(), order["session"])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from argparse import SUPPRESS, Action
+from argparse import SUPPRESS, Action, ArgumentParser, _SubParsersAction
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from docs.generators.markdown import ROOT, prose, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 APPS: Final = ("sessions_unified", "funnel", "legacy_adapters")
 
@@ -28,13 +31,22 @@ def command_block(name: str) -> str:
 
     command = load_command_class(commands()[name], name)
     parser = command.create_parser("manage.py", name)
+    return "\n\n".join((command.help.strip(), *described(parser, f"manage.py {name}")))
+
+
+def described(parser: ArgumentParser, words: str) -> Iterator[str]:
+    """Yield a parser's usage and arguments; of one with actions, those of each."""
     own = [action for action in parser._actions if is_own(action)]  # noqa: SLF001
-    usage = " ".join(["manage.py", name, *(usage_of(action) for action in own)])
-    rows = [(f"`{spelling(action)}`", help_of(action)) for action in own]
-    parts = [command.help.strip(), f"```text\n{usage}\n```"]
-    if rows:
-        parts.append(table(("Argument", "What it does"), rows))
-    return "\n\n".join(parts)
+    for action in own:
+        if isinstance(action, _SubParsersAction):
+            for word, inner in action.choices.items():
+                yield f"`{word}`: {inner.description}"
+                yield from described(inner, f"{words} {word}")
+            return
+    yield f"```text\n{' '.join((words, *(usage_of(action) for action in own)))}\n```"
+    if own:
+        rows = [(f"`{spelling(action)}`", help_of(action)) for action in own]
+        yield table(("Argument", "What it does"), rows)
 
 
 _DJANGO: Final = {

@@ -19,14 +19,17 @@ _CHECKOUT: Final = "/api/checkout/process"
 _UPSELL: Final = "/api/upsell/process"
 _PRODUCTS: Final = ("SEED-1", "SEED-3", "SOIL", "LAMP", "POT")
 _CARDS: Final = {
-    "tok_approve": 80,
+    "tok_approve": 85,
     "tok_decline": 6,
     "tok_approve_upsell_decline": 6,
-    "tok_timeout_charged": 3,
-    "tok_timeout_uncharged": 2,
-    "tok_approve_upsell_timeout_charged": 3,
+    "tok_timeout_charged": 1,
+    "tok_timeout_uncharged": 1,
+    "tok_approve_upsell_timeout_charged": 1,
 }
-"""The sandbox's test cards, by how many in a hundred pay with them."""
+"""The sandbox's test cards, by how many in a hundred pay with them.
+
+Whose outcome is not known at first waits for it: more of them would be most of who is inside.
+"""
 _NAMES: Final = ("Ana", "Zoë", "Jürgen", "Søren", "María José", "Олена", "明", "O'Neil")
 
 

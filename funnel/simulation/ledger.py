@@ -55,9 +55,23 @@ class Facts:
     unsure: set[str] = field(default_factory=set)
     is_deleted: bool | None = False
 
-    def acknowledge(self, state: Mapping[str, Any]) -> None:
-        """Remember a state that the site answered a write with."""
-        self.said = state
+    def acknowledge(self, state: Mapping[str, Any], *changed: str) -> list[str]:
+        """Remember a state that a write was answered with; return what contradicts earlier ones.
+
+        ``changed`` are the fields that the write itself was about. A write sees the newest state:
+        what is missing from its answer is lost, and stays remembered as it was said.
+        """
+        before = self.said
+        if not before:
+            self.said = state
+            return []
+        gone = list(self.contradictions(state, ignoring=frozenset(changed)))
+        kept = {**state["metadata"]}
+        for key, value in before["metadata"].items():
+            if f"metadata.{key}" not in changed:
+                kept[key] = value
+        self.said = {**state, "metadata": kept}
+        return gone
 
     def doubt(self, *fields: str) -> None:
         """Remember that a write of these was not answered."""
@@ -68,24 +82,27 @@ class Facts:
         ends_at = datetime.fromisoformat(str(self.said["expiresAt"]))
         return ends_at <= (now or datetime.now(tz=UTC))
 
-    def contradictions(self, state: Mapping[str, Any]) -> Iterator[str]:
+    def contradictions(
+        self, state: Mapping[str, Any], *, ignoring: frozenset[str] = frozenset()
+    ) -> Iterator[str]:
         """Yield what of a state of the site's is not as it was said."""
+        free = self.unsure | ignoring
         for name in FIELDS:
-            if name not in self.unsure and state.get(name) != self.said.get(name):
+            if name not in free and state.get(name) != self.said.get(name):
                 yield f"{name} is {state.get(name)!r}, not {self.said.get(name)!r}"
         for key, value in self.said["metadata"].items():
-            if f"metadata.{key}" not in self.unsure and state["metadata"].get(key) != value:
+            if f"metadata.{key}" not in free and state["metadata"].get(key) != value:
                 yield f"metadata.{key} is {state['metadata'].get(key)!r}, not {value!r}"
         went_back = STEPS.index(state["currentStep"]) < STEPS.index(self.said["currentStep"])
-        if went_back and "currentStep" not in self.unsure:
+        if went_back and "currentStep" not in free:
             yield f"it is back at {state['currentStep']}, from {self.said['currentStep']}"
-        yield from self._offers(state["upsells"])
+        yield from self._offers(state["upsells"], free)
 
-    def _offers(self, upsells: Mapping[str, Any]) -> Iterator[str]:
+    def _offers(self, upsells: Mapping[str, Any], free: set[str]) -> Iterator[str]:
         said = self.said["upsells"]
         for answer in ("accepted", "declined"):
             differing = set(said[answer]) ^ set(upsells[answer])
-            for offer in sorted(each for each in differing if f"offer:{each}" not in self.unsure):
+            for offer in sorted(each for each in differing if f"offer:{each}" not in free):
                 was = answer if offer in said[answer] else f"not {answer}"
                 yield f"{offer} was {was}"
         for offer, detail in said["details"].items():

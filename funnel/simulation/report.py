@@ -43,7 +43,7 @@ def progress(simulation: Simulation) -> str:
     tally = simulation.tally
     begun, seconds = sum(tally.kinds.values()), simulation.seconds
     parts = [
-        f"{seconds:5.0f} s",
+        f"{simulation.elapsed_seconds:5.0f} s",
         f"{begun:,} sessions ({begun / seconds:.1f}/s)",
         f"{sum(tally.acts.values()):,} requests: {listed(dict(sorted(tally.answers.items())))}",
         latency(tally.percentile_ms(0.50), tally.percentile_ms(0.99)),
@@ -63,7 +63,7 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"Latency    {latency(found['p50_ms'], found['p99_ms'])}"
     if found["noted"]:
         yield f"Also       {listed(found['noted'])}"
-    yield from _listing("Reads behind what was told before", found["late_reads"])
+    yield from _listing("Reads of a copy older than the last answer (no loss)", found["late_reads"])
     yield from _listing("Unexpected", [_surprise(found, text) for text in found["unexpected"]])
     yield from _listing(
         "Wrong",

@@ -70,7 +70,7 @@ class Simulation:
         *,
         seed: int = 1,
         rate: float = 5,
-        concurrency: int = 16,
+        concurrency: int = 24,
         old_sessions: Iterable[OldSession] = (),
         cookie_secret: str = "",
         patience_seconds: float = 30,
@@ -83,7 +83,7 @@ class Simulation:
         self.rate = rate
         self.concurrency = concurrency
         self.stop = threading.Event()
-        self._began = self._ended = 0.0
+        self._first = self._began = self._ended = 0.0
         self._old = OldSessions(old_sessions, secret=cookie_secret)
         self._number = 0
         self._world = World(
@@ -100,6 +100,11 @@ class Simulation:
     def seconds(self) -> float:
         """How long shoppers came."""
         return (self._ended or time.monotonic()) - self._began if self._began else 0.0
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """How long ago the first one came."""
+        return time.monotonic() - self._first if self._first else 0.0
 
     def is_answered(self) -> bool:
         """Tell whether something answers there."""
@@ -174,6 +179,7 @@ class Simulation:
 
     @contextmanager
     def _timed(self) -> Iterator[None]:
+        self._first = self._first or time.monotonic()
         self._began, self._ended = time.monotonic() - self.seconds, 0.0
         try:
             yield

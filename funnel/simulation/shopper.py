@@ -66,6 +66,7 @@ class Shopper:
         self.name = name
         self.browser = Browser(world.site)
         self.offers: tuple[str, ...] = ()
+        self._is_guess = False
         self._facts: Facts | None = None
         self._keys = 0
 
@@ -146,6 +147,11 @@ class Shopper:
         self.settle("create", answer, expected=frozenset({201}))
         self.adopt(answer.body)
 
+    def told(self, state: Mapping[str, Any], *changed: str) -> None:
+        """Book the state that a write was answered with; ``changed``: what it was about."""
+        for says in self.facts.acknowledge(state, *changed):
+            self.world.ledger.note("lost", self.session_id, f"a later write's answer: {says}")
+
     def reload(self) -> None:
         """Read the session, and see whether it is as it was said."""
         answer = self.ask("read", "GET", self.path)
@@ -178,7 +184,7 @@ class Shopper:
         if is_open(answer):
             self.facts.doubt(*doubts)
         self.settle("edit", answer)
-        self.facts.acknowledge(answer.body)
+        self.told(answer.body, *doubts)
 
     def edit_twice_at_once(self, first: dict[str, Any], second: dict[str, Any]) -> None:
         """Change metadata in two tabs at once: neither may take the other's with it."""
@@ -192,7 +198,7 @@ class Shopper:
         for answer in answers:
             self.settle("edit", answer)
         merged = {**self.facts.said["metadata"], **first, **second}
-        self.facts.acknowledge({**answers[0].body, "metadata": merged})
+        self.told({**answers[0].body, "metadata": merged}, *doubts)
 
     def delete(self) -> None:
         """Delete the session; its cookies are kept, to look whether it stays deleted."""
@@ -206,14 +212,11 @@ class Shopper:
     # Money
 
     def look_for_offers(self) -> None:
-        """Learn which offers are open: of an old session, no answer has said it yet.
-
-        Declining one that is there asks for nothing else.
-        """
+        """Guess which offer is open: of an old session, no answer has said it yet."""
         for offer in _OFFERS.get(self.step, ()):
             said = self.facts.said["upsells"]
             if offer not in (*said["accepted"], *said["declined"]):
-                self.offers = (offer,)
+                self.offers, self._is_guess = (offer,), True
                 return
         raise LeftError
 
@@ -225,21 +228,23 @@ class Shopper:
         doubts = ("transactionId", "currentStep", "products", "amount", "customer")
         answer = self._charge("checkout", "/api/checkout/process", body, doubts, clicks)
         if self.settle("checkout", answer, expected=frozenset({200, 402, 429})):
-            self._next(answer)
+            self._next(answer, *doubts)
             return True
         if answer.status == 402:  # noqa: PLR2004
-            self._next(answer)
+            self._next(answer, *doubts)
         return False
 
     def answer_offer(self, body: dict[str, Any], *, clicks: int = 1) -> bool:
         """Accept or decline an offer; tell whether that was done."""
         doubts = (f"offer:{body['offer']}", "currentStep")
         answer = self._charge("upsell", "/api/upsell/process", body, doubts, clicks)
-        if self.settle("upsell", answer, expected=frozenset({200, 402, 429})):
-            self._next(answer)
+        # What of an old session is open, only the site knows.
+        closed = {409} if self._is_guess else set()
+        if self.settle("upsell", answer, expected=frozenset({200, 402, 429} | closed)):
+            self._next(answer, *doubts)
             return True
         if answer.status == 402:  # noqa: PLR2004
-            self._next(answer)
+            self._next(answer, *doubts)
         return False
 
     def click_again(self, act: str, path: str, body: dict[str, Any]) -> None:
@@ -273,9 +278,9 @@ class Shopper:
             says = f"two answers to one order: {payments(said)} and {payments(state)}"
             self.world.ledger.note("doubled", self.facts.session_id, says)
 
-    def _next(self, answer: Answer) -> None:
-        self.facts.acknowledge(answer.body["session"])
-        self.offers = tuple(answer.body["next"]["offers"])
+    def _next(self, answer: Answer, *changed: str) -> None:
+        self.told(answer.body["session"], *changed)
+        self.offers, self._is_guess = tuple(answer.body["next"]["offers"]), False
 
 
 def is_open(answer: Answer) -> bool:

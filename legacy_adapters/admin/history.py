@@ -26,8 +26,8 @@ _BY_ITSELF: Final = "by itself"
 class AutomaticFilter(SimpleListFilter):
     """By whether a person did it."""
 
-    title = "by"
-    parameter_name = "by"
+    title = "origin"
+    parameter_name = "origin"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
         """Return the choices."""
@@ -42,7 +42,7 @@ class AutomaticFilter(SimpleListFilter):
 class StageChangeAdmin(DetailAdmin[StageChange]):
     """Every move, and the gates as they were then."""
 
-    list_display = ("moved", "endpoint", "move", "by", "reason")
+    list_display = ("moved", "endpoint_shown", "move", "by", "reason")
     list_display_links = ("moved",)
     list_filter = (EndpointFilter, AutomaticFilter)
     ordering = ("-pk",)
@@ -52,6 +52,11 @@ class StageChangeAdmin(DetailAdmin[StageChange]):
     def moved(self, change: StageChange) -> SafeString | str:
         """When it was moved."""
         return moment(change.at)
+
+    @admin.display(description="endpoint")
+    def endpoint_shown(self, change: StageChange) -> str:
+        """The endpoint by its name."""
+        return change.endpoint
 
     @admin.display(description="move")
     def move(self, change: StageChange) -> str:

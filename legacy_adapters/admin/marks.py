@@ -48,14 +48,14 @@ class NewerSideFilter(ValueFilter):
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> list[tuple[str, str]]:
         """Return both sides."""
-        return list(Side.choices)
+        return [(side, side) for side in Side.values]
 
 
 @admin.register(WriteMark)
 class WriteMarkAdmin(LegacyAdmin[WriteMark]):
     """A list without pages of single marks, and two ways to have a session repaired."""
 
-    list_display = ("marked", "state_shown", "session", "newer", "tried", "next_try", "problem")
+    list_display = ("marked", "state_shown", "session", "newer", "tried", "next_try", "why")
     list_display_links = None
     list_filter = (WaitingFilter, NewerSideFilter)
     ordering = ("-is_dead", "marked_at")
@@ -90,6 +90,11 @@ class WriteMarkAdmin(LegacyAdmin[WriteMark]):
     def next_try(self, mark: WriteMark) -> SafeString | str:
         """When a worker looks at it."""
         return formatting.NOTHING if mark.is_dead else moment(mark.due_at)
+
+    @admin.display(description="problem")
+    def why(self, mark: WriteMark) -> str:
+        """Why the last repair failed."""
+        return mark.problem or formatting.NOTHING
 
     def has_repair_permission(self, request: HttpRequest) -> bool:
         """Tell whether this user may have sessions repaired."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from legacy_adapters.exceptions import LegacyAdaptersError
-from legacy_adapters.migration.repair import working
 from legacy_adapters.migration.repair.copying import repair
+from legacy_adapters.migration.repair.working import again
 from sessions_unified.exceptions import SessionHeldError, TierUnavailableError
 from sessions_unified.tiers import get_tiers
 
@@ -38,4 +38,4 @@ def repair_each(session_ids: Iterable[str]) -> tuple[set[str], dict[str, str]]:
 
 def try_again(session_ids: Sequence[str]) -> None:
     """Put sessions that were given up back, for the workers."""
-    working.again(get_tiers(), session_ids)
+    again(get_tiers(), session_ids)

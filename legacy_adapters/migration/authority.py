@@ -38,15 +38,12 @@ def _follows_stages(path: str) -> bool:
 
 
 def committed_stages(tiers: Tiers) -> StageView | None:
-    """Return the stages as they are committed; None: nothing of the old world is in use.
+    """Return the stages as they are committed; None: the site does not follow them.
 
     They are not held still: whoever asks has locked rows already, and a stage change that waits for
     a writer of such a row would be waited for in turn.
     """
-    if not is_migrating():
-        return None
-    view = store.read(tiers.database)
-    return None if view.is_complete else view
+    return store.read(tiers.database) if is_migrating() else None
 
 
 def led_by_legacy(tiers: Tiers, session_ids: Collection[str]) -> frozenset[str]:

@@ -15,6 +15,7 @@ from django.db.models import Max, Min
 from legacy_adapters.exceptions import LegacyAdaptersError
 from legacy_adapters.migration import fleet, marks
 from legacy_adapters.migration.conf import get_conf
+from legacy_adapters.migration.stages import store
 from legacy_adapters.migration.stages.moving import SLACK
 from legacy_adapters.migration.stages.names import Side, Stage
 from legacy_adapters.models import EndpointStage
@@ -22,10 +23,12 @@ from legacy_adapters.tables import rows
 from sessions_unified.tiers.rows import SESSIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from django.db.models import QuerySet
 
+    from legacy_adapters.migration.stages.view import StageView
     from sessions_unified.tiers import Tiers
 
 _BATCH: Final = 5_000
@@ -73,17 +76,25 @@ def mark_changed(tiers: Tiers, since: datetime) -> int:
     last, number = "", 0
     while True:
         found = [each for (each,) in tiers.database.query(_CHANGED, [since, last, _BATCH])]
-        marks.put_many(tiers.database, found, Side.UNIFIED, tiers.clock.now())
+        _mark(tiers, found, store.read(tiers.database))
         number += len(found)
         if len(found) < _BATCH:
             return number
         last = found[-1]
 
 
-def mark_rest(tiers: Tiers, since: datetime) -> None:
-    """Mark the same at one go, while writes are kept out: what came since the batches."""
-    found = [each for (each,) in tiers.database.query(_CHANGED_ALL, [since])]
-    marks.put_many(tiers.database, found, Side.UNIFIED, tiers.clock.now())
+def mark_rest(tiers: Tiers, since: datetime, view: StageView) -> None:
+    """Mark the same at one go, while writes are kept out: what came since the batches.
+
+    ``view`` is the stages before the move.
+    """
+    _mark(tiers, [each for (each,) in tiers.database.query(_CHANGED_ALL, [since])], view)
+
+
+def _mark(tiers: Tiers, session_ids: Sequence[str], view: StageView) -> None:
+    """Mark those that were written to our side first; of the others legacy has the say."""
+    ours = [each for each in session_ids if view.first_side(each) is Side.UNIFIED]
+    marks.put_many(tiers.database, ours, Side.UNIFIED, tiers.clock.now())
 
 
 def is_settled(tiers: Tiers) -> bool:

@@ -51,7 +51,7 @@ def go_back(
     if is_below and unmarked.unmarked_since() is not None:
         before = _leave_complete(tiers, endpoint, before, log)
         unmarked.settle(tiers)
-    return _move(tiers, endpoint, before, after, log)
+    return _move(tiers, endpoint, before, after, log, is_settled=is_below)
 
 
 def _target(before: Place, stage: Stage | None, percent: float | Decimal | None) -> Place:
@@ -81,10 +81,19 @@ def _leave_complete(tiers: Tiers, endpoint: Endpoint, before: Place, log: Log) -
     return ramp_down if before.stage is Stage.COMPLETE else before
 
 
-def _move(tiers: Tiers, endpoint: Endpoint, before: Place, after: Place, log: Log) -> StageChange:
+def _move(
+    tiers: Tiers,
+    endpoint: Endpoint,
+    before: Place,
+    after: Place,
+    log: Log,
+    *,
+    is_settled: bool = False,
+) -> StageChange:
     """Move it, and what must come with it; mark what was written without legacy, if anything was.
 
-    Most of that before writes are kept out, and only the rest while they are.
+    Most of that before writes are kept out, and only the rest while they are. ``is_settled``: no
+    more will be, and legacy may come first, whose newer state no such mark may overwrite.
     """
     since, began = unmarked.unmarked_since(), tiers.clock.now()
     if since is not None:
@@ -98,9 +107,9 @@ def _move(tiers: Tiers, endpoint: Endpoint, before: Place, after: Place, log: Lo
             move(tiers, each, place.stage, place.percent, **asdict(log.beside(endpoint)))
         change = move(tiers, endpoint, after.stage, after.percent, **asdict(log))
         if since is not None:
-            unmarked.mark_rest(tiers, began - SLACK)
+            unmarked.mark_rest(tiers, began - SLACK, view)
             owing = rows(EndpointStage).filter(unmarked_since__isnull=False)
-            owing.update(unmarked_since=began - SLACK)
+            owing.update(unmarked_since=None if is_settled else began - SLACK)
     return change
 
 

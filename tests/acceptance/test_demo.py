@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -150,6 +151,11 @@ def create_session(demo: Demo) -> tuple[str, dict[str, str]]:
     return created.json()["id"], dict(created.cookies)
 
 
+def moved_on(demo: Demo, endpoint: str) -> subprocess.CompletedProcess[str]:
+    """Move an endpoint one stage on, as a newcomer does."""
+    return demo.manage("migration", "advance", "--endpoint", endpoint, "--reason", "to try it")
+
+
 def admin_password(demo: Demo) -> str:
     found = re.search(r"user: admin +password: (\S+)", demo.output)
     assert found is not None, demo.output
@@ -184,6 +190,11 @@ def test_a_newcomer_starts_the_demo_looks_around_and_comes_back(
         assert link is not None, title
         answer = httpx2.get(link[1], follow_redirects=True)
         assert (answer.status_code, answer.url.path) == (200, path)
+    moved = json.loads(first.manage("migration", "status", "--json").stdout)
+    assert {each["stage"] for each in moved} == {"off"}
+    assert moved_on(first, "session.create").returncode == 0
+    shopping = first.manage("simulate_shoppers", "--shoppers", "4", "--patience", "1")
+    assert "Nothing was lost" in shopping.stdout, shopping.stdout + shopping.stderr
     session_id, cookies = create_session(first)
     inspected = first.manage("inspect_session", session_id)
     assert inspected.returncode == 0, inspected.stderr
@@ -208,7 +219,11 @@ def test_a_newcomer_starts_the_demo_looks_around_and_comes_back(
     second = start(first.port)
     second.wait_until_ready()
 
-    # The data and the keys are kept; the password of the last start is not.
+    # The data, the stages and the keys are kept; the password of the last start is not.
+    moved = json.loads(second.manage("migration", "status", "--json").stdout)
+    assert [each["stage"] for each in moved if each["endpoint"] == "session.create"] == [
+        "dual_write"
+    ]
     kept = httpx2.get(f"{second.base_url}/api/session/{session_id}", cookies=cookies)
     assert kept.status_code == 200
     assert kept.json()["email"] == "ada@example.com"

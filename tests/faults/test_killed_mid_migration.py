@@ -84,7 +84,11 @@ def shop(elsewhere: str, here: None, settings: SettingsWrapper) -> Iterator[None
 @pytest.fixture(scope="module")
 def writer(elsewhere: str, valkey: OwnServer, database_url: str) -> Iterator[Writer]:
     """Start the process that all tests have killed children of."""
-    settings = {"SESSIONS_UNIFIED": {"MANAGER": MANAGER}, "TABLE": {"ADAPTER": ADAPTER}}
+    settings = {
+        "SESSIONS_UNIFIED": {"MANAGER": MANAGER},
+        "TABLE": {"ADAPTER": ADAPTER},
+        "MIGRATION": {"REPAIR_DELAY_SECONDS": 0},
+    }
     env = site_environment(
         redis_url=valkey.url,
         database_url=database_url,

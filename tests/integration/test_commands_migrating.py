@@ -10,6 +10,7 @@ import shutil
 import stat
 from io import StringIO
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -17,8 +18,9 @@ from django.db import connection, connections
 
 from legacy_adapters.management.commands.migration import Command
 from legacy_adapters.migration import operating
+from legacy_adapters.migration.retiring import archiving
 from legacy_adapters.migration.stages.names import Endpoint, Side, Stage
-from legacy_adapters.models import StageChange, WriteMark
+from legacy_adapters.models import ProcessReport, StageChange, WriteMark
 from sessions_unified.exceptions import DatabaseUnavailableError
 from sessions_unified.tiers import get_tiers
 from sessions_unified.tiers.database import DatabaseTier
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from pytest_django.fixtures import SettingsWrapper
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 WHY = "--reason=because"
 NAME = "funnel_sessions"
@@ -47,10 +49,17 @@ def shop(db: None, settings: SettingsWrapper) -> Iterator[None]:
 
 
 def run(*arguments: str, sleep: Callable[[float], Any] = lambda _: None) -> list[str]:
+    if arguments[0] == "retire":
+        flush_counters()  # of what the test itself did before
     command, out = Command(), StringIO()
     command.sleep = sleep  # type: ignore[method-assign,assignment]
     call_command(command, *arguments, stdout=out)
     return out.getvalue().splitlines()
+
+
+def flush_counters() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")
 
 
 def refused(*arguments: str, code: int = 1, **options: Any) -> str:
@@ -183,6 +192,23 @@ class TestAdvance:
         assert StageChange.objects.count() == 5
         assert refused("advance", "--endpoint=all", "--stage=dual_write", WHY)
 
+    def test_the_next_waits_until_every_process_has_seen_the_one_before(self) -> None:
+        now = get_tiers().clock.now()
+        process = ProcessReport.objects.create(
+            id=uuid4(), name="web", host="a", pid=1, epoch=0, started_at=now, reported_at=now
+        )
+        waits = []
+
+        def see(seconds: float) -> None:
+            waits.append(seconds)
+            process.epoch = StageChange.objects.latest("pk").pk
+            process.save()
+
+        run("advance", "--endpoint=client.sync", "--endpoint=session.detail", WHY, sleep=see)
+
+        assert stages().count("dual_write") == 2
+        assert len(waits) == 1
+
     def test_without_a_reason_it_is_no_move(self) -> None:
         with pytest.raises(CommandError, match="--reason"):
             run("advance", "--endpoint=session.detail")
@@ -278,6 +304,7 @@ def is_there() -> bool:
     return NAME in connection.introspection.table_names()
 
 
+@pytest.mark.django_db(transaction=True)
 class TestRetire:
     @pytest.fixture(autouse=True)
     def complete(self) -> None:
@@ -323,7 +350,7 @@ class TestRetire:
         def use(_: float) -> None:
             with connection.cursor() as cursor:
                 cursor.execute(statement)
-                cursor.execute("SELECT pg_stat_force_next_flush()")
+            flush_counters()
 
         said = refused("retire", "--archive", str(tmp_path / "old.csv.gz"), sleep=use)
 
@@ -368,6 +395,12 @@ class TestRetire:
         assert "no whole archive" in refused("retire", "--archive", str(path), *dropping)
         assert path.read_text() == "mine"
         assert is_there()
+
+        beside = tmp_path / "other.csv.gz.json"
+        beside.write_text("mine too")
+        assert "is there already" in refused("retire", "--archive", str(beside)[: -len(".json")])
+        assert beside.read_text() == "mine too"
+        assert sorted(tmp_path.iterdir()) == [path, beside]
 
     def test_an_archive_can_be_brought_back(self, tmp_path: Path) -> None:
         path = tmp_path / "old.csv.gz"
@@ -420,6 +453,40 @@ class TestRetire:
 
         assert "archive it again" in said
         assert is_there()
+
+    @pytest.mark.parametrize("harm", ["changed", "of another table", "cut short"])
+    def test_an_archive_that_is_not_what_it_was_allows_no_drop(
+        self, harm: str, tmp_path: Path
+    ) -> None:
+        path, beside = tmp_path / "old.csv.gz", tmp_path / "old.csv.gz.json"
+        run("retire", "--archive", str(path))
+        if harm == "changed":
+            path.write_bytes(path.read_bytes() + b"\0")
+        elif harm == "cut short":
+            beside.unlink()
+        else:
+            beside.write_text(beside.read_text().replace(NAME, "another"))
+
+        refused("retire", "--archive", str(path), "--drop", "--confirm", NAME)
+
+        assert is_there()
+
+    def test_an_archive_that_fails_leaves_no_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert "cannot be written" in refused("retire", "--archive", str(tmp_path / "no" / "a.gz"))
+
+        monkeypatch.setattr(archiving, "_COPY", "COPY (SELECT 1/0 FROM {} ORDER BY {id}) TO STDOUT")
+        refused("retire", "--archive", str(tmp_path / "old.csv.gz"), code=2)
+
+        assert list(tmp_path.iterdir()) == []
+
+    def test_counters_that_were_reset_prove_nothing(self) -> None:
+        def reset(_: float) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute(f"SELECT pg_stat_reset_single_table_counters('{NAME}'::regclass)")
+
+        assert "reset meanwhile" in refused("retire", sleep=reset)
 
     def test_a_dry_run_writes_and_drops_nothing(self, tmp_path: Path) -> None:
         path = str(tmp_path / "old.csv.gz")

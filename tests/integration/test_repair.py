@@ -522,12 +522,18 @@ class TestWorker:
         assert (found.waiting, found.dead, found.oldest_at) == (2, 1, clock.now())
         assert found.by_side == {Side.LEGACY: 1, Side.UNIFIED: 2}
 
-    def test_the_task_repairs(self) -> None:
+    def test_the_task_repairs_and_wakes_itself_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        woken: list[dict[str, object]] = []
+        monkeypatch.setattr(repair_marked, "apply_async", lambda **options: woken.append(options))
+        monkeypatch.setattr("legacy_adapters.tasks.is_due", lambda _: True)
         session_id = created()
-        change_there(session_id, email="eva@example.org")
-        mark(session_id, Side.LEGACY)
-        WriteMark.objects.update(due_at=get_clock().now())
+        for wakes in (True, False):
+            change_there(session_id, email=f"{wakes}@example.org")
+            mark(session_id, Side.LEGACY)
+            WriteMark.objects.update(due_at=get_clock().now())
 
-        assert repair_marked() == 1
+            assert repair_marked(wakes=wakes) == 1
+            assert here(session_id).email == f"{wakes}@example.org"
 
-        assert here(session_id).email == "eva@example.org"
+        assert repair_marked() == 0
+        assert [each["kwargs"] for each in woken] == [{"wakes": False}]

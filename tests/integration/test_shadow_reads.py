@@ -19,7 +19,7 @@ from legacy_adapters.migration.parity.comparing import look_at
 from legacy_adapters.migration.parity.flushing import write
 from legacy_adapters.migration.parity.pool import Job, ShadowPool, flush, get_pool
 from legacy_adapters.migration.parity.tallies import Ledger, Outcome, Read, Where
-from legacy_adapters.migration.parity.watching import note_read
+from legacy_adapters.migration.parity.watching import note_read, note_write
 from legacy_adapters.migration.stages.names import Side, Stage
 from legacy_adapters.models import ParityFinding, ParityMinute, SessionConflict
 from sessions_unified import get_manager
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from pytest_django.fixtures import SettingsWrapper
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gateway")]
+
+# Where nothing is done by threads, one transaction is enough, and quicker.
+alone = pytest.mark.django_db(transaction=False)
 
 WHERE = Where("session.detail", Stage.LIVE, 1)
 NOW = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
@@ -88,6 +91,22 @@ def test_sides_that_agree_are_counted(stage: Stage) -> None:
     assert (minute.endpoint, minute.stage) == ("session.detail", stage)
     assert sum(minute.legacy_ms.values()) == sum(minute.unified_ms.values()) == 3
     assert not ParityFinding.objects.exists()
+
+
+def test_what_was_written_is_compared_and_counts_as_no_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    to_stage("shadow")
+    session_id = start()
+
+    for stage in (Stage.DUAL_WRITE, Stage.SHADOW, Stage.RAMP_DOWN):
+        note_write("checkout.process", stage, session_id)
+    note_write("a.task", Stage.SHADOW, session_id)
+
+    assert wait_for_counts(compared=1) == {"compared": 1, "agreed": 1}
+    assert ParityMinute.objects.get().endpoint == "checkout.process"
+    monkeypatch.setattr(watching, "get_pool", lambda: 1 / 0)
+    note_write("checkout.process", Stage.SHADOW, session_id)
 
 
 @pytest.mark.parametrize("stage", [Stage.OFF, Stage.DUAL_WRITE, Stage.RAMP_DOWN, Stage.COMPLETE])
@@ -141,6 +160,7 @@ def test_a_difference_that_goes_is_transient(settings: SettingsWrapper) -> None:
     assert not ParityFinding.objects.exists()
 
 
+@alone
 def test_a_session_with_a_write_under_way_is_not_compared() -> None:
     to_stage("shadow")
     session_id = start()
@@ -152,12 +172,14 @@ def test_a_session_with_a_write_under_way_is_not_compared() -> None:
     get_pool()._compare(Job(WHERE, session_id, time.monotonic()))
 
     assert totals() == {}
+    assert not ParityMinute.objects.exists()
 
 
 def looked(session_id: str) -> Any:
     return look_at(get_tiers().database, session_id, now=get_clock().now(), seconds=1)
 
 
+@alone
 def test_a_session_that_one_side_lacks_differs_in_existence() -> None:
     to_stage("shadow")
     session_id = start()
@@ -183,6 +205,7 @@ def test_a_tombstone_agrees_with_nothing_and_with_nothing_else() -> None:
     assert looked(session_id).evidence[0]["unified"] == "deleted"
 
 
+@alone
 def test_a_session_that_the_old_code_ended_agrees_with_ours_before_the_sweep() -> None:
     to_stage("shadow")
     session_id = start()
@@ -199,6 +222,7 @@ def test_a_session_that_the_old_code_ended_agrees_with_ours_before_the_sweep() -
     assert looked(session_id).fields == ()
 
 
+@alone
 def test_a_record_that_nobody_can_read_is_none() -> None:
     to_stage("shadow")
     session_id = start()
@@ -210,6 +234,7 @@ def test_a_record_that_nobody_can_read_is_none() -> None:
     assert looked(session_id).fields == ("existence",)
 
 
+@alone
 def test_what_a_person_has_decided_is_no_difference_while_the_record_stays() -> None:
     to_stage("shadow")
     session_id = start()
@@ -252,20 +277,21 @@ def test_a_session_that_nobody_has_is_not_counted_as_agreeing() -> None:
 def test_a_legacy_side_that_hangs_holds_no_reply_up(settings: SettingsWrapper) -> None:
     adapters = settings.LEGACY_ADAPTERS
     settings.LEGACY_ADAPTERS = adapters | {
-        "database": adapters["database"] | {"TIMEOUT_SECONDS": 0.2}
+        "database": adapters["database"] | {"TIMEOUT_SECONDS": 1.0}
     }
     to_stage("live")
     session_id = start()
     read(session_id)
 
     with locked_table():
-        began = time.monotonic()
-        emails = {read(session_id).email for _ in range(20)}
-        seconds = time.monotonic() - began
+        spent = []
+        for _ in range(20):
+            began = time.monotonic()
+            assert read(session_id).email == "ana@example.org"
+            spent.append(time.monotonic() - began)
         found = wait_for_counts(failed=2)
 
-    assert emails == {"ana@example.org"}
-    assert seconds < 0.2  # what one of them would have waited for the table
+    assert max(spent) < 0.8  # one that had waited for the table would have taken a second
     assert found.get("errors", 0) == 0
     assert "confirmed" not in found
 
@@ -377,7 +403,7 @@ def test_noting_asks_nobody_and_never_raises(
     monkeypatch.setattr(watching, "get_pool", lambda: 1 / 0)
     note_read("session.detail", Stage.LIVE, "ws_1", seconds=0.001)
 
-    assert seconds < 0.000_1
+    assert seconds < 0.000_5
     assert totals() == {"reads": 2_001, "shed": 2_001}
 
 
@@ -415,6 +441,7 @@ def test_a_child_after_fork_has_threads_and_counts_of_its_own() -> None:
 # What is written
 
 
+@alone
 def test_what_several_processes_counted_is_added() -> None:
     database = get_tiers().database
     look = looked_like(fields=("email",))
@@ -469,6 +496,22 @@ def test_the_last_counts_are_written_while_the_process_ends() -> None:
     assert not any(each.is_alive() for each in pool._threads)
 
 
+def test_what_was_written_is_not_written_again_with_the_rest() -> None:
+    outcome = Outcome(WHERE, "confirmed", "ws_1", looked_like(fields=("email",)))
+    get_pool().ledger.outcomes.append(outcome)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE legacy_adapters_parityfinding RENAME TO gone")
+    try:
+        assert not flush()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE gone RENAME TO legacy_adapters_parityfinding")
+
+    assert totals() == {"compared": 1, "confirmed": 1}
+    assert ParityFinding.objects.get().times == 1
+
+
+@alone
 def test_only_the_newest_findings_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flushing, "MOST_FINDINGS", 2)
     for number in range(3):

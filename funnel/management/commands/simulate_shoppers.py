@@ -38,7 +38,13 @@ class Command(BaseCommand):
         parser.add_argument("--rate", type=float, default=5, help="Sessions begun a second: 5.")
         parser.add_argument("--seconds", type=float, help="Stop after so long.")
         parser.add_argument("--shoppers", type=int, help="Stop after so many.")
-        parser.add_argument("--concurrency", type=int, default=16, help="Most at a time: 16.")
+        parser.add_argument("--concurrency", type=int, default=24, help="Most at a time: 24.")
+        parser.add_argument(
+            "--patience",
+            type=float,
+            default=30,
+            help="Seconds for which a shopper asks again where the outcome is not known: 30.",
+        )
         parser.add_argument(
             "--json", action="store_true", help="Print the report alone, as one JSON object."
         )
@@ -64,6 +70,7 @@ class Command(BaseCommand):
                 concurrency=options["concurrency"],
                 old_sessions=old,
                 cookie_secret=cookie_secret(),
+                patience_seconds=options["patience"],
             )
         except SimulationError as exc:
             raise CommandError(str(exc)) from exc

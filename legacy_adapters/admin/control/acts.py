@@ -137,7 +137,7 @@ ACTS: Final = {
             name="rollback",
             label="Roll back",
             explanation="The endpoint goes back to a stage before. That is always allowed, and no "
-            "write is lost.",
+            "write is lost. Others that may not be further than it come back with it.",
             form=RollbackForm,
             carry_out=_roll_back,
             is_dangerous=True,

@@ -49,14 +49,17 @@ class Window:
         return [self.begin + index * self.step for index in range(number)]
 
     def place(self, at: datetime) -> int:
-        """Return the point that a moment belongs to; below 0: it came before."""
+        """Return the point that a moment belongs to; below 0: it came before; else after."""
         return (at - self.begin) // self.step
+
+    def nearest(self, at: datetime) -> int:
+        """Return that point, or the first or last."""
+        return min(max(self.place(at), 0), self.hours * 60 // HOURS[self.hours] - 1)
 
 
 def window_to(now: datetime, hours: int) -> Window:
-    """Return the window that ends with the minute of ``now``."""
-    end = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
-    return Window(end=end, hours=hours)
+    """Return the window up to ``now``, without its minute, which would look like a drop."""
+    return Window(end=now.replace(second=0, microsecond=0), hours=hours)
 
 
 class Bin:

@@ -146,7 +146,7 @@ def buttons_of(status: EndpointStatus) -> list[Button]:
     """Return what can be done with an endpoint as it is."""
     is_off = status.stage is Stage.OFF
     found = []
-    if status.next is not None:
+    if status.next is not None and status.paused_at is None:
         found.append(Button(name="advance", label="Advance…"))
     if not is_off:
         found.append(Button(name="percentage", label="Percentage…"))

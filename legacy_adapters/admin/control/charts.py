@@ -94,6 +94,8 @@ def to_json(window: Window, charts: Iterable[Chart]) -> dict[str, Any]:
 
 def table_of(window: Window, chart: Chart) -> list[tuple[datetime, list[str]]]:
     """Return the chart's rows as text, the latest first; points without a value are left out."""
+    if chart.is_empty:
+        return []
     text = _TEXTS[chart.unit]
     columns = zip(*(line.values for line in chart.lines), strict=True)
     found = zip(window.starts, columns, strict=True)
@@ -114,10 +116,9 @@ def _parity(window: Window, counting: Sequence[ParityMinute]) -> Chart:
     compared = [0] * len(window.starts)
     agreed = [0] * len(window.starts)
     for minute in counting:
-        index = max(window.place(minute.minute), 0)  # what came before counts from the first on
-        if index < len(compared):
-            compared[index] += minute.compared
-            agreed[index] += minute.agreed + minute.transient
+        index = window.nearest(minute.minute)  # what came before counts from the first on
+        compared[index] += minute.compared
+        agreed[index] += minute.agreed + minute.transient
     part: list[Value] = []
     low: list[Value] = []
     high: list[Value] = []
@@ -216,11 +217,14 @@ def _backlog(window: Window) -> Chart:
     )
     waiting, dead = ([0] * len(window.starts) for _ in range(2))
     for minute, alive, given_up in found:
-        first = min(max(window.place(minute), 0), len(waiting) - 1)
+        first = window.nearest(minute)
         waiting[first] += alive
         dead[first] += given_up
+    is_any = any(waiting) or any(dead)
     lines = [
-        Line(label=label, look=look, values=[each or None for each in accumulate(counts)])
+        Line(
+            label=label, look=look, values=[each if is_any else None for each in accumulate(counts)]
+        )
         for label, look, counts in (("waiting", "area", waiting), ("given up", "bad", dead))
     ]
     return Chart(

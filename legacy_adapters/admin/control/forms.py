@@ -46,6 +46,7 @@ class MoveForm(forms.Form):
 class PercentForm(MoveForm):
     """Also for how many percent of the sessions."""
 
+    field_order = ["percent", "reason"]
     percent = forms.DecimalField(
         label="Percent of the sessions",
         min_value=_LEAST,
@@ -76,7 +77,7 @@ class RollbackForm(PercentForm):
     is_understood = forms.BooleanField(
         label="Reads go back to the legacy store: that is what I want", required=False
     )
-    field_order = ("stage", "percent", "is_understood", "reason")
+    field_order = ["stage", "percent", "is_understood", "reason"]
 
     def __init__(self, status: EndpointStatus, data: Any = None) -> None:
         super().__init__(status, data)

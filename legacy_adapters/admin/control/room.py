@@ -99,9 +99,7 @@ class MigrationAdmin(LegacyAdmin[Migration]):
         for chart in room["charts"]:
             found = {"chart": chart}
             parts[f"table-{chart['name']}"] = render_to_string(f"{_TEMPLATES}/table.html", found)
-        response = JsonResponse({"parts": parts, "series": room["series"]})
-        response["Cache-Control"] = "no-store"
-        return response
+        return JsonResponse({"parts": parts, "series": room["series"]})
 
     @staticmethod
     def _check(request: HttpRequest) -> None:

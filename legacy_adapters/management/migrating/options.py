@@ -58,7 +58,7 @@ def _add_moving(action: ArgumentParser, name: str) -> None:
         choices=[*Endpoint.values, ALL],
         required=is_move,
         metavar="ENDPOINT",
-        help=f"{', '.join(Endpoint.values)}, or {ALL}; may be given several times."
+        help=f"One of {', '.join(Endpoint.values)}, or {ALL}; may be given several times."
         + ("" if is_move else " Without it: all."),
     )
     if name in {"plan", "advance", "rollback"}:
@@ -129,6 +129,7 @@ def percentage(text: str) -> Decimal:
         number = Decimal(text)
     except InvalidOperation:
         number = Decimal(0)
-    if not (_SMALLEST <= number <= _LARGEST and number == round(number, 2)):
+    is_in_range = number.is_finite() and _SMALLEST <= number <= _LARGEST
+    if not is_in_range or number != round(number, 2):
         raise ArgumentTypeError(f"{text!r} is no percentage from 0.01 to 100.")
     return number

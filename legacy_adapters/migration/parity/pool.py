@@ -98,8 +98,15 @@ class ShadowPool:
         self.ledger.reads.append(Read(where, seconds, failed))
         if not self._threads:
             self._start()
-        if failed or where.stage not in _COMPARED:
+        if not failed:
+            self.offer(where, session_id)
+
+    def offer(self, where: Where, session_id: str) -> None:
+        """Let a session be compared, where the stage says so and there is room. Never waits."""
+        if where.stage not in _COMPARED:
             return
+        if not self._threads:
+            self._start()
         conf = get_conf()
         is_chosen = conf.SHADOW_SAMPLE >= 1 or random.random() < conf.SHADOW_SAMPLE  # noqa: S311
         if not is_chosen or not conf.SHADOW_THREADS:
@@ -183,16 +190,16 @@ class ShadowPool:
                 self._flush_and_judge()
                 flush_at = time.monotonic() + FLUSH_SECONDS
         if self._flushes_last:
-            self.flush()
+            self._flush_and_judge(judges=False)
 
     def _let_in(self) -> None:
         """Queue the second looks that are due: past the queue's bound, as they are bounded."""
         while self._later and self._later[0][0] <= time.monotonic():
             self._inbox.put(self._later.popleft()[1])
 
-    def _flush_and_judge(self) -> None:
+    def _flush_and_judge(self, *, judges: bool = True) -> None:
         try:
-            if self.flush():
+            if self.flush() and judges:
                 with database_budget(_DEMOTION_PATIENCE_SECONDS):
                     demotion.check(get_tiers())
         except Exception:  # the next time may fare better

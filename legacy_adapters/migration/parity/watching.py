@@ -1,4 +1,4 @@
-"""What the manager tells of its reads: to be compared later, and counted. Never raises."""
+"""What the manager tells of reads and writes: to be compared later, and counted. Never raises."""
 
 from __future__ import annotations
 
@@ -31,8 +31,25 @@ def note_read(
         return
     try:
         if counts(endpoint):
-            view = STAGES._view  # noqa: SLF001  (as it is: looking it up may ask the database)
-            where = Where(endpoint, stage, 0 if view is None else view.epoch)
-            get_pool().note(where, session_id, seconds, failed=failed)
+            get_pool().note(_where(endpoint, stage), session_id, seconds, failed=failed)
     except Exception:  # whatever it is, the shopper has been answered
         logger.exception("A read could not be noted")
+
+
+def note_write(endpoint: str, stage: Stage, session_id: str) -> None:
+    """Have a session that was written compared, as one that was read: some endpoints only write.
+
+    Call it after the commit, on the same terms as `note_read`.
+    """
+    if stage not in _WATCHED:
+        return
+    try:
+        if counts(endpoint):
+            get_pool().offer(_where(endpoint, stage), session_id)
+    except Exception:  # what was written is written
+        logger.exception("A write could not be noted")
+
+
+def _where(endpoint: str, stage: Stage) -> Where:
+    view = STAGES._view  # noqa: SLF001  (as it is: looking it up may ask the database)
+    return Where(endpoint, stage, 0 if view is None else view.epoch)

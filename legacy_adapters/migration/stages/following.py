@@ -38,7 +38,6 @@ _PATIENCE_SECONDS: Final = 2.0  # a server that hangs is as good as none
 _HUNG_SECONDS: Final = 3 * _PATIENCE_SECONDS
 _REPORTS_IN_TIME: Final = 3  # of so many reports in the time-out one must arrive
 _KEPT: Final = timedelta(hours=1)
-_LAUNCHERS: Final = {"manage.py", "__main__.py"}
 
 _REPORT: Final = (
     "INSERT INTO legacy_adapters_processreport "
@@ -52,10 +51,11 @@ _LEAVE: Final = "DELETE FROM legacy_adapters_processreport WHERE id = %s RETURNI
 
 def process_name(argv: Sequence[str]) -> str:
     """Return the program, or for ``manage.py`` its command: nothing that is secret."""
-    program = Path(argv[0]).name if argv else ""
-    if program in _LAUNCHERS and len(argv) > 1 and not argv[1].startswith("-"):
-        program = argv[1]
-    return program[:64] or "python"
+    program = Path(argv[0]) if argv else Path("python")
+    name = program.parent.name if program.name == "__main__.py" else program.name
+    if name == "manage.py" and len(argv) > 1 and not argv[1].startswith("-"):
+        name = argv[1]
+    return name[:64]
 
 
 class Follower:

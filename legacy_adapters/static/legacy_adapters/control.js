@@ -10,7 +10,7 @@ const LOOKS = {
   legacy95: { color: "--la-old", width: 2.5, dash: [6, 4] },
   unified: { color: "--la-new", width: 1.5 },
   unified95: { color: "--la-new", width: 2.75 },
-  bound: { color: "--la-new", width: 1, dash: [2, 3], band: true },
+  bound: { color: "--la-new", width: 1.5, dash: [2, 3], band: true },
   needed: { color: "--la-needed", width: 1.5, dash: [10, 4] },
   area: { color: "--la-new", width: 1.5, fill: "--la-new-soft" },
   bar: { color: "--la-new", width: 1, fill: "--la-new-soft", bars: 0.8 },
@@ -82,17 +82,27 @@ function options(chart, width) {
   return {
     width,
     height: HEIGHT,
-    legend: { live: true },
+    legend: { live: true, markers: { dash: (_, at) => style(chart.lines[at - 1]), width: (_, at) => thickness(chart.lines[at - 1]) } },
     hooks: { setCursor: [latest] },
     cursor: { y: false, drag: { x: false, y: false } },
     scales: { x: { time: true, range: () => [series.x[0], series.end] }, y: { range: range(chart) } },
     axes: [
-      { ...axis, space: 64, values: (_, ticks) => ticks.map(clock) },
+      { ...axis, space: 64, size: 32, values: (_, ticks) => ticks.map(clock) },
       { ...axis, size: 64, values: (_, ticks) => ticks.map(text) },
     ],
     series: [{ label: "UTC", value: (_, at) => (at == null ? "–" : clock(at)) }, ...lines],
     bands,
   };
+}
+
+function style(line) {
+  const dash = line && LOOKS[line.look].dash;
+  if (!dash) return "solid";
+  return dash[0] < 4 ? "dotted" : "dashed";
+}
+
+function thickness(line) {
+  return line ? Math.max(2, Math.round(LOOKS[line.look].width * 1.5)) : 2;
 }
 
 // Where nobody points, the legend says what came last.
@@ -145,17 +155,24 @@ function fit() {
   }
 }
 
-// A part that is unchanged stays as it is, and so does one that somebody is using.
+// What somebody is at in a part, to be found again in the new one: an opened list, a link.
+function placeOf(element) {
+  if (element.matches("summary")) return `[data-keep="${element.parentElement.dataset.keep}"] > summary`;
+  return element.matches("a") ? `a[href="${element.getAttribute("href")}"]` : ".su-scroll";
+}
+
+// A part that is unchanged stays as it is; of another, what is open and where the focus is.
 const texts = new Map();
 function replace(parts) {
   for (const part of room.querySelectorAll("[data-live]")) {
     const text = parts[part.dataset.live];
     if (text === undefined || texts.get(part) === text) continue;
-    if (part.contains(document.activeElement)) continue;
     texts.set(part, text);
     const open = [...part.querySelectorAll("details[open]")].map((each) => each.dataset.keep);
+    const focused = part.contains(document.activeElement) && placeOf(document.activeElement);
     part.innerHTML = text;
     for (const each of part.querySelectorAll("details")) each.open = open.includes(each.dataset.keep);
+    if (focused) part.querySelector(focused)?.focus({ preventScroll: true });
   }
 }
 

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,7 @@ from funnel.local.banner import Prepared, banner
 from funnel.local.child import Child
 from funnel.local.exceptions import ChildEndedError, LocalError, StopRequestedError
 from funnel.local.lock import locked
+from funnel.local.old_shop import old_shop_variables
 from funnel.local.ports import free_port
 from funnel.local.services import Services
 from funnel.local.site import Site
@@ -71,6 +73,42 @@ def test_the_banner_without_shoppers_says_nothing_of_links() -> None:
     prepared = Prepared(admin="admin", password="s3cret", links=())
 
     assert "link" not in banner("http://127.0.0.1:8123", prepared)
+
+
+def test_the_banner_says_where_the_old_shop_is_moved() -> None:
+    moving = replace(PREPARED, has_old_shop=True)
+
+    text = banner("http://127.0.0.1:8123", moving)
+
+    assert "http://127.0.0.1:8123/admin/legacy_adapters/migration/" in text
+    assert "manage.py migration status" in text
+    assert "manage.py simulate_shoppers" in text
+    assert "migration" not in banner("http://127.0.0.1:8123", PREPARED)
+
+
+def test_the_old_shop_follows_the_stages_in_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = Services(database_url="postgresql://d", redis_url="redis://r")
+    monkeypatch.setenv("MIGRATION_MIN_COMPARISONS", "1000")
+
+    first = old_shop_variables(tmp_path, services)
+
+    assert first == old_shop_variables(tmp_path, services)
+    assert first["SESSION_MANAGER"] == "legacy_adapters.migration.MigratingSessionManager"
+    assert len(first["LEGACY_COOKIE_SECRETS"]) >= 32
+    # What the shell says stands, and a server that is not ours gets no second database.
+    assert first["MIGRATION_MIN_COMPARISONS"] == "1000"
+    assert "LEGACY_DATABASE_URL" not in first
+
+
+def test_without_the_adapters_there_is_no_old_shop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = Services(database_url="postgresql://d", redis_url="redis://r")
+    monkeypatch.setattr("funnel.local.old_shop.find_spec", lambda _: None)
+
+    assert old_shop_variables(tmp_path, services) == {}
 
 
 def test_the_report_is_private_and_read_once(tmp_path: Path) -> None:

@@ -3,62 +3,86 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from funnel.management.commands import prepare_demo
-from funnel.management.commands.prepare_demo import Command, imported_at
-from sessions_unified.models import SessionEvent, UnifiedSession
+from funnel.management.commands.prepare_demo import Command, old_session_at
+from sessions_unified import get_manager
+from sessions_unified.models import UnifiedSession
+from tests.legacy import put, row
+from tests.migrating import migrating_shop, table, to_stage
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from collections.abc import Iterator
 
-pytestmark = pytest.mark.django_db
+    from pytest_django.fixtures import SettingsWrapper
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_flush")]
+
+
+@pytest.fixture(autouse=True)
+def old_shop(settings: SettingsWrapper) -> Iterator[None]:
+    with migrating_shop(settings):
+        yield
 
 
 def add_session(
-    session_id: str,
-    *,
-    status: str = "processing",
-    step: str = "upsell-1",
-    hours: int = 1,
-    kind: str = "session_imported",
-    deleted_at: datetime | None = None,
+    session_id: str, *, status: str = "processing", step: str = "upsell-1", hours: int = 1
 ) -> None:
-    now = timezone.now()
-    UnifiedSession.objects.create(
-        id=session_id,
-        status=status,
-        current_step=step,
-        currency="USD",
-        created_at=now,
-        updated_at=now,
-        expires_at=now + timedelta(hours=hours),
-        deleted_at=deleted_at,
-    )
-    SessionEvent.objects.create(session_id=session_id, seq=1, kind=kind, actor="test", at=now)
+    ends_at = timezone.now() + timedelta(hours=hours)
+    place = {"status": status, "current_step": step, "expires_at": ends_at}
+    put(table().table, row(id=session_id, **place))
 
 
-def test_of_several_imported_shoppers_the_longest_lived_gets_the_link() -> None:
+def test_of_several_old_shoppers_the_longest_lived_gets_the_link() -> None:
     add_session("ws_a_short", hours=1)
     add_session("ws_a_long", hours=3)
     add_session("ws_a_middle", hours=2)
 
-    assert imported_at("processing", "upsell-1") == "ws_a_long"
+    assert old_session_at("processing", "upsell-1") == "ws_a_long"
 
 
-def test_only_imported_shoppers_who_can_go_on_get_links() -> None:
-    add_session("ws_a_new", kind="session_created")
+def test_only_old_shoppers_who_can_go_on_get_links() -> None:
     add_session("ws_a_expired", hours=-1)
-    add_session("ws_a_deleted", deleted_at=timezone.now())
     add_session("ws_a_elsewhere", step="upsell-2")
     add_session("ws_a_done", status="completed")
+    add_session("ws_a_ournewform0", hours=3)
 
-    assert imported_at("processing", "upsell-1") is None
+    assert old_session_at("processing", "upsell-1") is None
+
+
+def test_who_has_gone_on_here_is_not_where_the_old_table_says() -> None:
+    add_session("ws_a_moved", hours=3)
+    add_session("ws_a_there", hours=2)
+    to_stage("live")
+    get_manager().update_session("ws_a_moved", {"current_step": "upsell-2"})
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE funnel_sessions SET current_step = 'upsell-1'")
+
+    assert old_session_at("processing", "upsell-1") == "ws_a_there"
+
+
+def test_a_second_start_changes_nothing_of_the_old_shop() -> None:
+    add_session("ws_a_b")
+    output = StringIO()
+
+    assert Command(stdout=output).load_old_shop()
+
+    assert output.getvalue() == "The old shop's table funnel_sessions is there: 1 sessions.\n"
+    assert not UnifiedSession.objects.exists()
+
+
+def test_without_code_that_knows_it_there_is_no_old_shop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare_demo.apps, "is_installed", lambda _: False)
+
+    assert not Command().load_old_shop()
 
 
 def test_links_name_the_place_in_the_funnel(monkeypatch: pytest.MonkeyPatch) -> None:
