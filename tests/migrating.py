@@ -39,7 +39,7 @@ def migrating_shop(settings: SettingsWrapper, *, alias: str = "default") -> Iter
     adapters["database"] = {**adapters["database"], "ALIAS": alias, "TABLE": "funnel_sessions"}
     adapters["cookie"] = {**adapters["cookie"], "SECRETS": [SECRET]}
     settings.LEGACY_ADAPTERS = adapters
-    settings.MIGRATION = {"STAGE_CACHE_SECONDS": 0}
+    settings.MIGRATION = {"STAGE_CACHE_SECONDS": 0, "SHADOW_THREADS": 0}
     settings.SESSIONS_UNIFIED = settings.SESSIONS_UNIFIED | {"MANAGER": MANAGER}
     create_table(table().table)
     try:

@@ -23,11 +23,10 @@ from funnel.payments.sandbox.models import SandboxCharge
 from legacy_adapters.merging.comparing import differing
 from legacy_adapters.migration import operating
 from legacy_adapters.migration.gates.gate import GatesShutError
-from legacy_adapters.migration.repair.working import backlog
 from legacy_adapters.migration.stages.names import Endpoint, Stage
+from legacy_adapters.models import WriteMark
 from sessions_unified.tiers import get_tiers
 from tests.fault_site import FaultSite, fault_site, proxy_to, site_environment
-from tests.managing import wait_for
 from tests.migrating import MANAGER, SECRET, table
 
 if TYPE_CHECKING:
@@ -46,8 +45,8 @@ MIGRATION: Final[dict[str, Any]] = {
     "STAGE_CACHE_SECONDS": 0.1,
     "PROCESS_TIMEOUT_SECONDS": 2,
     "RECHECK_SECONDS": 0.5,
-    "MIN_COMPARISONS": 5,
-    "PARITY_THRESHOLD": 0.3,
+    "MIN_COMPARISONS": 2,
+    "PARITY_THRESHOLD": 0.2,
     "UNLISTED_LIFE_SECONDS": {"cookie": 1, "memory_cache": 1, "local_storage": 1},
     "DEMOTE_AFTER_ERRORS": 100_000,  # what is broken here is to be come through, not left
     "DEMOTE_LATENCY_RATIO": 0,
@@ -198,7 +197,7 @@ def _program(
 class Operator:
     """Moves the endpoints by the same door as the commands, when the gates let them."""
 
-    def __init__(self, *, patience_seconds: float = 30) -> None:
+    def __init__(self, *, patience_seconds: float = 60) -> None:
         self.moves = 0
         self.shut: Counter[str] = Counter()
         self._patience_seconds = patience_seconds
@@ -276,15 +275,20 @@ class Shoppers:
             self.simulation.run(seconds=3)
 
 
-def drained() -> bool:
-    """Tell whether nothing waits for a repair, and no charge for its outcome."""
-    left = backlog(get_tiers())
-    pending = ChargeAttempt.objects.filter(state__in=[State.CLAIMED, State.UNKNOWN])
-    return not (left.waiting or left.dead or pending.exists())
+def undone() -> list[str]:
+    """Return what waits for a repair, and the charges that wait for their outcome."""
+    marks = WriteMark.objects.values_list("session_id", "side", "attempts", "is_dead", "problem")
+    charges = ChargeAttempt.objects.filter(state__in=[State.CLAIMED, State.UNKNOWN])
+    found = [f"marked: {each}" for each in marks]
+    return found + [f"{each.session_id}: {each.purpose} is {each.state}" for each in charges]
 
 
 def wait_until_drained(*, seconds: float = 30) -> None:
-    wait_for(drained, seconds=seconds)
+    """Wait until the worker has repaired everything, and knows what became of each charge."""
+    deadline = time.monotonic() + seconds
+    while left := undone():
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
 
 
 def money_problems() -> list[str]:

@@ -66,11 +66,12 @@ class Facts:
             self.said = state
             return []
         gone = list(self.contradictions(state, ignoring=frozenset(changed)))
-        kept = {**state["metadata"]}
-        for key, value in before["metadata"].items():
-            if f"metadata.{key}" not in changed:
-                kept[key] = value
-        self.said = {**state, "metadata": kept}
+        kept = {
+            key: value
+            for key, value in before["metadata"].items()
+            if f"metadata.{key}" not in changed
+        }
+        self.said = {**state, "metadata": {**state["metadata"], **kept}}
         return gone
 
     def doubt(self, *fields: str) -> None:
@@ -126,8 +127,10 @@ class Ledger:
 
     def note(self, kind: str, session_id: str, says: str) -> None:
         """Remember a contradiction that the shopper met."""
+        problem = Problem(kind=kind, session_id=session_id, says=says)
         with self._lock:
-            self._problems.append(Problem(kind=kind, session_id=session_id, says=says))
+            if problem not in self._problems:
+                self._problems.append(problem)
 
     @property
     def sessions(self) -> dict[str, Facts]:

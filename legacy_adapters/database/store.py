@@ -112,7 +112,7 @@ class Table:
         """
         block = self.limited(seconds)
         with self.answering(done):
-            block.__enter__()  # noqa: PLC2801  (its ends fail apart from what is between them)
+            block.__enter__()
         try:
             yield
         except BaseException as exc:

@@ -15,6 +15,7 @@ from django.db import transaction
 
 from legacy_adapters.migration import marks
 from legacy_adapters.migration.locked import LegacyLockedSession
+from legacy_adapters.migration.parity.watching import note_write
 from legacy_adapters.migration.reads import MigratingReads
 from legacy_adapters.migration.stages import store
 from legacy_adapters.migration.stages.cache import STAGES
@@ -54,13 +55,11 @@ class Turn:
     Attributes:
         row: our own locked row, if there is one.
         keeps_up: our row is brought up with the write.
-        generation: that of the session's mark; None: it has none, as at `off`.
 
     """
 
     row: LockedRow | None
     keeps_up: bool
-    generation: int | None
 
 
 class FirstSide(MigratingReads):
@@ -112,6 +111,7 @@ class FirstSide(MigratingReads):
                 mend = partial(self._repair, session_id)
                 transaction.on_commit(mend, using=database.alias)
             yield
+        note_write(self.endpoint, view.stage_of(self.endpoint, session_id), session_id)
 
     @contextmanager
     def _legacy_first(self, session_id: str, *, durable: bool = False) -> Iterator[Turn]:
@@ -123,7 +123,7 @@ class FirstSide(MigratingReads):
         keeps_up = self._view().stage_of(self.endpoint, session_id).writes_unified
         if keeps_up:
             self._refuse_outer_transaction()
-            marks.put(database, session_id, Side.LEGACY, self._tiers.clock.now())
+            mine = marks.put(database, session_id, Side.LEGACY, self._tiers.clock.now())
         with database.transaction(durable=durable):
             view = store.share(database)
             must_keep_up = view.stage_of(self.endpoint, session_id).writes_unified
@@ -135,10 +135,10 @@ class FirstSide(MigratingReads):
                 raise StartOverError(heals=True)
             if mark is None and keeps_up:
                 raise StartOverError  # a worker was quicker: marked again, before it is written
-            generation = None if mark is None else mark.generation
-            yield Turn(row=row, keeps_up=keeps_up, generation=generation)
-            if mark is not None and keeps_up:
-                marks.clear(database, session_id, mark.generation)
+            yield Turn(row=row, keeps_up=keeps_up)
+            if keeps_up:  # not the mark of who waits for the session meanwhile
+                marks.clear(database, session_id, mine.generation)
+        note_write(self.endpoint, view.stage_of(self.endpoint, session_id), session_id)
 
     def _refuse_outer_transaction(self) -> None:
         """Refuse where the mark would not be committed before the legacy store is."""

@@ -16,7 +16,11 @@ from legacy_adapters.migration.importing.records import Reading
 from legacy_adapters.migration.joining import UNMAPPED, joined
 from legacy_adapters.migration.old_stores import accepting
 from legacy_adapters.migration.repair.following import copy_to_unified
-from legacy_adapters.migration.repair.payments import PaymentContradictedError
+from legacy_adapters.migration.repair.payments import (
+    PaymentContradictedError,
+    has_lost,
+    keeping_paid,
+)
 from sessions_unified.exceptions import (
     SessionExpiredError,
     SessionNotFoundError,
@@ -125,6 +129,9 @@ class LegacyLockedSession(LockedSession):
             # Attempts decide what is charged here; a person is told by verify_sessions.
             logger.warning("Session %s names another payment than our row", self.session.id)
             return False
+        if has_lost(found.session, after):  # an old copy was written back there
+            self._found = self._stores.save(after, before=found.record)
+            self.session = joined(self._found.session, after)
         return after.version != before
 
     def _import(self) -> None:
@@ -165,7 +172,9 @@ class LegacyLockedSession(LockedSession):
         if ours is None:
             return
         wanted = msgspec.structs.replace(
-            joined(self._found.session, after), version=ours.version + 1, updated_at=change.at
+            keeping_paid(joined(self._found.session, after), ours),
+            version=ours.version + 1,
+            updated_at=change.at,
         )
         names = changed_fields(ours, wanted)
         if not self._tiers.database.compare_and_set(ours.version, wanted, change, names):

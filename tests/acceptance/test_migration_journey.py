@@ -133,15 +133,15 @@ def test_a_live_shop_goes_all_the_way_and_back(shop: Shop) -> None:
         cookie_secret=SECRET,
         think_seconds=0.1,
     )
-    with simulation, Shoppers(simulation=simulation):
-        go_forward(operator, shop)
-        go_back(operator, shop)
-    wait_until_drained()
-    sessions = list(simulation.ledger.sessions)
+    with simulation:
+        with Shoppers(simulation=simulation):
+            go_forward(operator, shop)
+            go_back(operator, shop)
+        wait_until_drained()
 
-    assert disagreements(sessions) == []
-    assert money_problems() == []
-    assert simulation.check(settle_seconds=10) == []
-    operator.rollback_all(Stage.OFF)
-    assert simulation.check(settle_seconds=10) == []
+        assert disagreements(list(simulation.ledger.sessions)) == []
+        assert money_problems() == []
+        assert simulation.check(settle_seconds=10) == []
+        operator.rollback_all(Stage.OFF)
+        assert simulation.check(settle_seconds=10) == []
     tell(operator, shop, simulation)

@@ -254,6 +254,14 @@ class TestRollback:
 
         assert stages() == ["dual_write"] * 5
 
+    def test_one_that_is_further_ahead_goes_back_first(self) -> None:
+        to_stage("shadow")
+        to_stage("dual_write", Endpoint.CREATE)
+
+        run("rollback", "--endpoint=all", WHY)
+
+        assert stages() == ["off"] + ["dual_write"] * 4
+
     def test_who_came_back_with_another_is_told_and_moved_once(self) -> None:
         to_stage("shadow")
 
@@ -497,6 +505,11 @@ class TestRetire:
         assert f"Would drop the table {NAME}." in lines
         assert is_there()
         assert list(tmp_path.iterdir()) == []
+
+        run("retire", "--archive", path)
+        lines = run("retire", "--archive", path, "--drop", "--confirm", NAME, "--dry-run")
+        assert f"Would drop the table {NAME}." in lines
+        assert is_there()
 
     def test_a_table_of_this_project_is_never_dropped(
         self, settings: SettingsWrapper, tmp_path: Path

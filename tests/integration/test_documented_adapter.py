@@ -1,4 +1,4 @@
-"""The adapter of the how-to page (of `legacy_adapters`) keeps the contract of all adapters, by the page's own tests."""
+"""The adapter of the how-to page keeps the contract of all in `legacy_adapters`, as it says."""
 
 from __future__ import annotations
 

@@ -297,6 +297,7 @@ def test_unseen_says_when_the_last_copy_is_dead() -> None:
     assert gate("unseen", stage=Stage.COMPLETE).figure == "not begun"
     to_stage(Stage.RAMP_DOWN, Endpoint.SYNC)
 
+    StageChange.objects.update(at=get_clock().now() - timedelta(hours=23))
     shut = gate("unseen")
     StageChange.objects.update(at=get_clock().now() - timedelta(hours=24, seconds=1))
     opened = gate("unseen")

@@ -330,3 +330,26 @@ def test_what_the_old_table_refuses_is_a_bad_change_and_not_a_failure() -> None:
 
     assert session_of(session_id).email == "ana@example.org"
     assert agree(session_id)
+
+
+@pytest.mark.parametrize("stage", [Stage.OFF, Stage.DUAL_WRITE])
+def test_an_old_copy_that_is_written_back_takes_no_payment_away(stage: Stage) -> None:
+    to_stage(stage)
+    session_id = paid()
+    there = table().table
+    with there.connection.cursor() as cursor:
+        cursor.execute(
+            there.statement(
+                "UPDATE {} SET {transaction_id} = NULL, {vault_id} = NULL, {status} = 'pending', "
+                "{current_step} = 'checkout' WHERE {id} = %s"
+            ),
+            [session_id],
+        )
+
+    assert pay(session_id).status == 200
+    assert answer(session_id, "upsell-1-serum").status == 200
+
+    session = session_of(session_id)
+    assert session.is_paid
+    assert (session.current_step, session.upsells.accepted) == ("upsell-2", ("upsell-1-serum",))
+    assert len(charges(session_id)) == 2

@@ -308,6 +308,32 @@ def test_what_was_not_written_at_complete_is_not_marked() -> None:
     assert marked(old.id) is None
 
 
+def test_what_was_written_long_ago_at_complete_is_marked_too() -> None:
+    to_stage(Stage.COMPLETE)
+    old = created()
+    now = get_clock().now()
+    EndpointStage.objects.update(unmarked_since=now - timedelta(hours=2))
+    UnifiedSession.objects.update(updated_at=now - timedelta(hours=1))
+
+    rollback()
+
+    assert marked(old.id) == "unified"
+
+
+def test_one_does_not_go_back_from_where_somebody_else_has_moved_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    to_stage(Stage.LIVE)
+
+    def wait_for_writes(alias: str) -> None:
+        to_stage(Stage.RAMP_DOWN, DETAIL)
+        moving.wait_for_writes(alias)
+
+    monkeypatch.setattr(going_back, "wait_for_writes", wait_for_writes)
+    with pytest.raises(operating.OvertakenError):
+        rollback()
+
+
 @really_committed
 def test_what_comes_while_most_is_marked_is_marked_too(monkeypatch: pytest.MonkeyPatch) -> None:
     to_stage(Stage.COMPLETE)

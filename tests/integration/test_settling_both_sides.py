@@ -74,6 +74,7 @@ def test_what_is_settled_is_settled_there() -> None:
 
 def test_what_a_read_settles_is_settled_there() -> None:
     session_id = created()
+    repair()
     end(session_id)
 
     with pytest.raises(SessionExpiredError):
@@ -86,6 +87,7 @@ def test_what_a_read_settles_is_settled_there() -> None:
 
 def test_what_is_purged_is_gone_there() -> None:
     session_id = created()
+    repair()
     UnifiedSession.objects.update(status="expired")
     end(session_id, days=400)
 

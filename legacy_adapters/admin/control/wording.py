@@ -38,9 +38,10 @@ def duration_text(milliseconds: float | None) -> str:
     """Return ``0.5 ms``, ``12 ms`` or ``1.5 s``."""
     if milliseconds is None:
         return NOTHING
-    if milliseconds >= _SECOND_MS:
+    if round(milliseconds) >= _SECOND_MS:
         return f"{milliseconds / _SECOND_MS:.1f} s"
-    return f"{milliseconds:.1f} ms" if milliseconds < _FINE_MS else f"{milliseconds:.0f} ms"
+    is_fine = round(milliseconds, 1) < _FINE_MS
+    return f"{milliseconds:.1f} ms" if is_fine else f"{milliseconds:.0f} ms"
 
 
 def count_text(number: int | None) -> str:

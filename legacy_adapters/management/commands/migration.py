@@ -120,7 +120,7 @@ class Command(BaseCommand):
         is_one_back = options["stage"] is None and options["percent"] is None
         refused: list[operating.MoveRefusedError] = []
         with self.telling(options) as tell:
-            for each in sorted(places, key=lambda each: places[each].stage.rank):
+            for each in sorted(places, key=lambda each: -places[each].stage.rank):
                 if is_one_back and self.place(each) != places[each]:
                     continue
                 try:

@@ -51,5 +51,4 @@ def note_write(endpoint: str, stage: Stage, session_id: str) -> None:
 
 
 def _where(endpoint: str, stage: Stage) -> Where:
-    view = STAGES._view  # noqa: SLF001  (as it is: looking it up may ask the database)
-    return Where(endpoint, stage, 0 if view is None else view.epoch)
+    return Where(endpoint, stage, STAGES.epoch)

@@ -59,6 +59,11 @@ class StageCache:
                 self._refreshing.release()
         return view
 
+    @property
+    def epoch(self) -> int:
+        """The last stage change that this process knows of, without looking; 0: none."""
+        return 0 if self._view is None else self._view.epoch
+
     def refresh(self, tiers: Tiers) -> StageView:
         """Look them up now.
 
