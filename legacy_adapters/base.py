@@ -104,8 +104,8 @@ class LegacyAdapter(ABC):
       is none, and the store is left as the old code would leave it.
     - ``scan`` yields every record that stood before it began exactly once, in batches by a keyset
       cursor, so that a scan that dies goes on where its last batch ended.
-    - ``save``, ``delete`` and ``from_unified`` are what dual writes and repair are made of. Today
-      only the browser's own storage is written.
+    - ``save``, ``delete`` and ``from_unified`` are what dual writes and repair are made of;
+      ``holding`` makes a store's writes one with what it was asked before them, where it can.
 
     Attributes:
         store: which kind of store it is: its place in the order of trust.

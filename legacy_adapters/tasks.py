@@ -15,13 +15,14 @@ from django.db import InterfaceError, OperationalError
 from legacy_adapters.conf import get_adapter
 from legacy_adapters.exceptions import LegacyAdaptersError
 from legacy_adapters.local_storage import keeping
-from legacy_adapters.migration import demotion
-from legacy_adapters.migration.authority import is_migrating
+from legacy_adapters.migration import demotion, unseen
 from legacy_adapters.migration.backfill import runs
 from legacy_adapters.migration.backfill.pace import Throttle, backfill_pacer
 from legacy_adapters.migration.backfill.working import Worker
 from legacy_adapters.migration.catching_up import catching_up
+from legacy_adapters.migration.parity import summing
 from legacy_adapters.migration.repair.working import is_due, repair_due
+from legacy_adapters.migration.use import is_migrating
 from legacy_adapters.models import BackfillRun
 from legacy_adapters.tables import rows
 from sessions_unified.exceptions import TierUnavailableError
@@ -121,5 +122,10 @@ def repair_marked(seconds: float = _REPAIR_SECONDS, *, wakes: bool = True) -> in
 
 @shared_task(name="legacy_adapters.forget_kept_blobs", ignore_result=True)
 def forget_kept_blobs() -> int:
-    """Delete what browsers sent too long ago to be looked at; return how many."""
-    return keeping.forget_old(get_tiers().clock.now())
+    """Delete what browsers sent, and what was counted, too long ago to be looked at.
+
+    Return how many rows.
+    """
+    tiers = get_tiers()
+    now = tiers.clock.now()
+    return keeping.forget_old(now) + unseen.forget_old(now) + summing.forget_old(tiers)

@@ -95,9 +95,7 @@ _KEPT_WHOLE: Final = {
 _PLACES: Final = (
     place("id", lambda session: session.id),
     # The old shop's column takes no NULL: a session of ours that has no address yet says "".
-    Place(
-        said=lambda session: session.email, write=lambda session: {"email": session.email or ""}
-    ),
+    Place(said=lambda session: session.email, write=lambda session: {"email": session.email or ""}),
     place("customer_info", lambda session: session.customer, thawed),
     Place(said=lambda session: session.products, write=_products),
     place("status", lambda session: session.status),

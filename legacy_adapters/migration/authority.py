@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Final
-
-from django.utils.module_loading import import_string
 
 from legacy_adapters.migration import marks
 from legacy_adapters.migration.stages import store
 from legacy_adapters.migration.stages.names import Side
-from sessions_unified.conf import get_conf
+from legacy_adapters.migration.use import is_migrating
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -18,23 +15,7 @@ if TYPE_CHECKING:
     from legacy_adapters.migration.stages.view import StageView
     from sessions_unified.tiers import Tiers
 
-_MANAGER: Final = "legacy_adapters.migration.manager"
 _MARKED: Final = f"SELECT session_id FROM {marks.TABLE} WHERE session_id = ANY(%s)"  # noqa: S608
-
-
-def is_migrating() -> bool:
-    """Tell whether the site's manager follows the stages."""
-    return _follows_stages(get_conf().MANAGER)
-
-
-@cache
-def _follows_stages(path: str) -> bool:
-    """Tell by the modules of its classes: a site that does not migrate imports nothing for this."""
-    try:
-        manager = import_string(path)
-    except ImportError:
-        return False  # the checks say so
-    return any(each.__module__ == _MANAGER for each in getattr(manager, "__mro__", ()))
 
 
 def committed_stages(tiers: Tiers) -> StageView | None:

@@ -14,12 +14,11 @@ from django.utils.module_loading import import_string
 from legacy_adapters.conf import get_adapter, get_sources
 from legacy_adapters.exceptions import UnknownSourceError
 from legacy_adapters.migration.conf import Conf, get_conf
-from sessions_unified.conf import get_conf as get_core_conf
+from legacy_adapters.migration.use import is_migrating
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MANAGER: Final = "legacy_adapters.migration.MigratingSessionManager"
 _MIDDLEWARE: Final = "legacy_adapters.cookie.middleware.LegacyCookieMiddleware"
 _REPAIR: Final = "legacy_adapters.repair_marked"
 
@@ -105,19 +104,18 @@ def _source_names() -> list[str]:
 @register("legacy_adapters")
 def check_migrating(**_: Any) -> list[CheckMessage]:
     """Look whether the migrating manager has what it writes to, and what repairs after it."""
-    if not is_migrating():
+    if not _is_migrating():
         return []
     return [*_check_primary(), *_check_middleware(), *_check_repair()]
 
 
-def is_migrating() -> bool:
-    """Tell whether the site's manager follows the stages."""
+def _is_migrating() -> bool:
+    """Tell whether the site's manager follows the stages; not of settings that make no sense."""
     try:
         get_conf()
-        manager = import_string(get_core_conf().MANAGER)
-    except (ImproperlyConfigured, ImportError, TypeError):  # said by E006, or by the core's own
+        return is_migrating()
+    except (ImproperlyConfigured, TypeError):  # said by E006, or by the core's own
         return False
-    return isinstance(manager, type) and issubclass(manager, import_string(_MANAGER))
 
 
 def _check_primary() -> Iterator[CheckMessage]:

@@ -8,16 +8,17 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from django.db import Error as DatabaseError
-from django.db import connections
 
 from legacy_adapters import metrics
+from legacy_adapters.migration.catching_up import UnsettledError
 from legacy_adapters.migration.conf import Conf, get_conf
+from legacy_adapters.migration.operating import MAX_REASON, demote
 from legacy_adapters.migration.parity.summing import Parity, summed
-from legacy_adapters.migration.stages.cache import STAGES
-from legacy_adapters.migration.stages.moving import MovingTimeoutError, OvertakenError, move
+from legacy_adapters.migration.stages.moving import MovingTimeoutError, OvertakenError
 from legacy_adapters.migration.stages.names import Endpoint, Stage
+from legacy_adapters.migration.stages.view import Place
 from legacy_adapters.models import EndpointStage
-from legacy_adapters.tables import atomic, rows
+from legacy_adapters.tables import rows
 from sessions_unified.exceptions import TierUnavailableError
 
 if TYPE_CHECKING:
@@ -28,12 +29,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ACTOR: Final = "demotion"
 _STAGES: Final = (Stage.LIVE, Stage.RAMP_DOWN)
 _LEAST_SAMPLES: Final = 50
 """Reads of each side before their 95th percentiles are compared."""
-
-_LOCK: Final = 7_305_517_265
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,15 +59,10 @@ def check(tiers: Tiers, now: datetime | None = None) -> list[StageChange]:
     database down nothing moves, and the next check sees more.
     """
     try:
-        if not _verdicts(tiers, now):
-            return []  # the common case takes no lock
-        changes = _demote_all(tiers, now)
-        if changes:
-            STAGES.refresh(tiers)
+        return _demote_all(tiers, now)
     except (DatabaseError, TierUnavailableError) as exc:
         logger.warning("Endpoints cannot be judged now: %s", type(exc).__name__)
         return []
-    return changes
 
 
 def _verdicts(tiers: Tiers, now: datetime | None) -> list[Verdict]:
@@ -132,36 +125,33 @@ def _latency(parity: Parity, conf: Conf) -> str | None:
 
 
 def _demote_all(tiers: Tiers, now: datetime | None) -> list[StageChange]:
-    with atomic():
-        with connections[tiers.database.alias].cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
-            (is_mine,) = cursor.fetchone()
-        if not is_mine:
-            return []
-        demoted = [(each, _demote(tiers, each)) for each in _verdicts(tiers, now)]
-    for verdict, change in demoted:
-        if change is not None:  # counted once it is committed
+    changes = []
+    for verdict in _verdicts(tiers, now):
+        change = _demote(tiers, verdict)
+        if change is not None:
             metrics.DEMOTIONS.labels(verdict.endpoint.value, verdict.kind).inc()
             logger.warning("%s was demoted: %s", verdict.endpoint, verdict.reason)
-    return [change for _, change in demoted if change is not None]
+            changes.append(change)
+    return changes
 
 
 def _demote(tiers: Tiers, verdict: Verdict) -> StageChange | None:
-    """Move one endpoint back for all sessions; None: somebody was quicker, or writes held it up."""
+    """Move one endpoint back for all sessions; None: somebody was quicker, or writes held it up.
+
+    Of two processes that judge at once the second finds it moved.
+    """
     gate = {"name": verdict.kind, "open": False, "reason": verdict.reason}
+    place = Place(stage=Stage(verdict.at.stage), percent=verdict.at.percent)
     try:
-        return move(
+        return demote(
             tiers,
             verdict.endpoint,
-            Stage.SHADOW,
-            actor=ACTOR,
-            reason=verdict.reason[:500],
-            is_automatic=True,
+            reason=verdict.reason[:MAX_REASON],
+            if_at=place,
             gates=[gate],
-            if_at=(Stage(verdict.at.stage), verdict.at.percent),
         )
     except OvertakenError:
         return None
-    except MovingTimeoutError:
-        logger.warning("%s is to be demoted, and waits for writes under way", verdict.endpoint)
+    except (MovingTimeoutError, UnsettledError) as exc:
+        logger.warning("%s is to be demoted, and waits: %s", verdict.endpoint, exc)
         return None

@@ -121,6 +121,7 @@ class FirstSide(MigratingReads):
         """
         database = self._tiers.database
         keeps_up = self._view().stage_of(self.endpoint, session_id).writes_unified
+        mine = None
         if keeps_up:
             self._refuse_outer_transaction()
             mine = marks.put(database, session_id, Side.LEGACY, self._tiers.clock.now())
@@ -136,7 +137,7 @@ class FirstSide(MigratingReads):
             if mark is None and keeps_up:
                 raise StartOverError  # a worker was quicker: marked again, before it is written
             yield Turn(row=row, keeps_up=keeps_up)
-            if keeps_up:  # not the mark of who waits for the session meanwhile
+            if mine is not None:  # and not the mark of who waits for the session meanwhile
                 marks.clear(database, session_id, mine.generation)
         note_write(self.endpoint, view.stage_of(self.endpoint, session_id), session_id)
 

@@ -19,7 +19,6 @@ import msgspec
 from legacy_adapters.migration.first_side import FirstSide
 from legacy_adapters.migration.joining import UNMAPPED, is_for_ours_alone, joined
 from legacy_adapters.migration.old_stores import accepting
-from legacy_adapters.migration.parity.watching import note_write
 from legacy_adapters.migration.reads import as_degraded
 from legacy_adapters.migration.stages.pinning import seen_stages
 from sessions_unified import changes as changing
@@ -78,9 +77,7 @@ class MigratingSessionManager(FirstSide):
         def legacy(view: StageView) -> SessionSnapshot:
             return self._create_legacy(view, _first_state(given, session_id=session_id, now=now))
 
-        session = self._on_first_side(session_id, unified=unified, legacy=legacy)
-        self._note_write(session_id)
-        return session
+        return self._on_first_side(session_id, unified=unified, legacy=legacy)
 
     def update_session(
         self,
@@ -110,9 +107,7 @@ class MigratingSessionManager(FirstSide):
                 self._check_version(locked.session, if_version)
                 return locked.update(fields, kind=kind)
 
-        session = self._on_first_side(session_id, unified=unified, legacy=legacy)
-        self._note_write(session_id)
-        return session
+        return self._on_first_side(session_id, unified=unified, legacy=legacy)
 
     def delete_session(self, session_id: str, *, if_version: int | None = None) -> None:
         """Delete the session on both sides, for good; see the plain manager's."""
@@ -150,11 +145,6 @@ class MigratingSessionManager(FirstSide):
                 return stack.enter_context(locked)
 
             yield self._on_first_side(session_id, unified=unified, legacy=legacy)
-        self._note_write(session_id)
-
-    def _note_write(self, session_id: str) -> None:
-        """Have what was written compared: some endpoints read nothing that could be."""
-        note_write(self.endpoint, self._view().stage_of(self.endpoint, session_id), session_id)
 
     # Writes to the legacy store
 

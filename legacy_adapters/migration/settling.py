@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 from django.core.signals import setting_changed
 
 from legacy_adapters.migration import marks
-from legacy_adapters.migration.authority import committed_stages, is_migrating
+from legacy_adapters.migration.authority import committed_stages
 from legacy_adapters.migration.stages.names import Side
+from legacy_adapters.migration.use import is_migrating
 from sessions_unified.signals import sessions_swept
 from sessions_unified.tiers import get_tiers
 

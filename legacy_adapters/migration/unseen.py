@@ -18,10 +18,12 @@ from django.db import Error as DatabaseError
 
 from legacy_adapters.conf import get_adapter, get_sources
 from legacy_adapters.migration import history
-from legacy_adapters.migration.authority import is_migrating
 from legacy_adapters.migration.conf import get_conf
 from legacy_adapters.migration.stages.cache import STAGES
 from legacy_adapters.migration.stages.names import Stage
+from legacy_adapters.migration.use import is_migrating
+from legacy_adapters.models import StoreSighting
+from legacy_adapters.tables import rows
 from sessions_unified.exceptions import SessionsUnifiedError
 from sessions_unified.tiers.rows import SESSIONS
 
@@ -36,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 _DAY_SECONDS: Final = 24 * 3600
 _REMEMBERED: Final = 20_000
+_SPARE: Final = timedelta(days=30)
 
 _NOTE: Final = (
     "INSERT INTO legacy_adapters_storesighting (source, session_id, seen_at) VALUES (%s, %s, %s) "
@@ -101,6 +104,12 @@ def unseen(tiers: Tiers) -> list[Unseen]:
         at = None if since is None else since + life
         found.append(Unseen(source=source, sessions=sessions, life=life, retire_at=at))
     return found
+
+
+def forget_old(now: datetime) -> int:
+    """Delete the sightings whose store cannot hold the session any more; return how many."""
+    longest = max(unlisted().values(), default=timedelta())
+    return rows(StoreSighting).filter(seen_at__lt=now - 2 * longest - _SPARE).delete()[0]
 
 
 class _Noted:

@@ -1,4 +1,4 @@
-"""Whether the site moves at all, and which of its stores are still written."""
+"""Whether the site is being moved, and which of its stores are still written."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ if TYPE_CHECKING:
     from legacy_adapters.migration.stages.view import StageView
     from legacy_adapters.stores import Store
 
-_MANAGER: Final = "legacy_adapters.migration.MigratingSessionManager"
+_MANAGER: Final = "legacy_adapters.migration.manager"
 
 
 def is_migrating() -> bool:
-    """Tell whether ``SESSIONS_UNIFIED["MANAGER"]`` follows the stages."""
+    """Tell whether the site's manager follows the stages."""
     return _follows_stages(get_conf().MANAGER)
 
 
 @cache
 def _follows_stages(path: str) -> bool:
-    if path == _MANAGER:
-        return True
+    """Tell by the modules of its classes: a site that does not migrate imports nothing for this."""
     try:
         manager = import_string(path)
-    except ImportError:  # a check says so, and whoever makes a manager
-        return False
-    return isinstance(manager, type) and issubclass(manager, import_string(_MANAGER))
+    except ImportError:
+        return False  # the checks say so
+    return any(each.__module__ == _MANAGER for each in getattr(manager, "__mro__", ()))
 
 
 def is_written(kind: Store, session_id: str, view: StageView) -> bool:

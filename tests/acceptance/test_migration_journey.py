@@ -1,9 +1,11 @@
-"""An operator moves a live shop to the unified side and back, while things break: nothing is lost."""
+"""An operator moves a live shop there and back while things break: nothing acknowledged is lost."""
 
 from __future__ import annotations
 
 import os
 import time
+from functools import partial
+from random import Random
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -27,7 +29,8 @@ from tests.migration_rig import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from pytest_django.fixtures import SettingsWrapper
@@ -105,6 +108,40 @@ def go_forward(operator: Operator, shop: Shop) -> None:
     time.sleep(1)
 
 
+def go_forward_through_everything(operator: Operator, shop: Shop, random: Random) -> None:
+    """Go from `off` to `complete`, with every fault at every stage, in an order of its own."""
+    operator.advance_all(Stage.DUAL_WRITE)
+    operator.backfill()
+    for stage in (Stage.SHADOW, Stage.LIVE, Stage.RAMP_DOWN, Stage.COMPLETE):
+        suffer(shop, random)
+        ahead = random.choice(list(Endpoint))
+        operator.advance(ahead, stage=stage, percent=random.choice([1, 25, 60]))
+        suffer(shop, random)
+        operator.advance(ahead, stage=stage)
+        operator.advance_all(stage, but=ahead)
+    suffer(shop, random)
+
+
+def suffer(shop: Shop, random: Random) -> None:
+    """Let everything break once, for a second or two each."""
+    faults: list[Callable[[], object]] = [
+        lambda: shop.kill_web(random.randrange(len(shop.sites))),
+        shop.kill_worker,
+        shop.lose_redis,
+        lambda: for_a_while(shop.no_legacy(), random),
+        lambda: for_a_while(shop.no_unified(), random),
+    ]
+    random.shuffle(faults)
+    for fault in faults:
+        fault()
+        time.sleep(1)
+
+
+def for_a_while(fault: AbstractContextManager[None], random: Random) -> None:
+    with fault:
+        time.sleep(random.uniform(0.5, 3))
+
+
 def go_back(operator: Operator, shop: Shop) -> None:
     """Go back to where both sides are written, legacy first."""
     operator.rollback(Endpoint.UPSELL, stage=Stage.LIVE, percent=50)
@@ -112,12 +149,12 @@ def go_back(operator: Operator, shop: Shop) -> None:
     operator.rollback_all(Stage.DUAL_WRITE)
 
 
-def tell(operator: Operator, shop: Shop, simulation: Simulation) -> None:
+def tell(operator: Operator, shop: Shop, simulation: Simulation, *, seconds: float) -> None:
     """Print what was accounted for."""
     tally = simulation.tally
     print(
         f"{sum(tally.kinds.values())} shoppers, {len(simulation.ledger.sessions)} sessions, "
-        f"{sum(tally.acts.values())} requests in {simulation.seconds:.0f} s: "
+        f"{sum(tally.acts.values())} requests in {seconds:.0f} s: "
         f"{dict(sorted(tally.answers.items()))}; {operator.moves} moves, gates shut "
         f"{dict(operator.shut)}; befell: {dict(shop.happened)}; "
         f"unexpected: {dict(tally.unexpected)}"
@@ -125,9 +162,21 @@ def tell(operator: Operator, shop: Shop, simulation: Simulation) -> None:
 
 
 def test_a_live_shop_goes_all_the_way_and_back(shop: Shop) -> None:
-    operator = Operator()
+    travel(shop, seed=1, forward=go_forward)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(10, 14))
+def test_a_live_shop_comes_through_every_fault(shop: Shop, seed: int) -> None:
+    travel(shop, seed=seed, forward=partial(go_forward_through_everything, random=Random(seed)))
+
+
+def travel(shop: Shop, *, seed: int, forward: Callable[[Operator, Shop], None]) -> None:
+    """Go there and back with shoppers inside, and account for all that they were told."""
+    operator, began = Operator(), time.monotonic()
     simulation = Simulation(
         [site.base for site in shop.sites],
+        seed=seed,
         rate=6,
         old_sessions=living_sessions(),
         cookie_secret=SECRET,
@@ -135,7 +184,7 @@ def test_a_live_shop_goes_all_the_way_and_back(shop: Shop) -> None:
     )
     with simulation:
         with Shoppers(simulation=simulation):
-            go_forward(operator, shop)
+            forward(operator, shop)
             go_back(operator, shop)
         wait_until_drained()
 
@@ -144,4 +193,4 @@ def test_a_live_shop_goes_all_the_way_and_back(shop: Shop) -> None:
         assert simulation.check(settle_seconds=10) == []
         operator.rollback_all(Stage.OFF)
         assert simulation.check(settle_seconds=10) == []
-    tell(operator, shop, simulation)
+    tell(operator, shop, simulation, seconds=time.monotonic() - began)

@@ -21,7 +21,8 @@ from hypothesis.stateful import (
 )
 
 from legacy_adapters.merging.comparing import differing
-from legacy_adapters.migration import MigratingSessionManager
+from legacy_adapters.migration import MigratingSessionManager, marks
+from legacy_adapters.migration.repair.copying import repair
 from legacy_adapters.migration.stages.names import Endpoint, Side, Stage
 from legacy_adapters.models import WriteMark
 from sessions_unified.exceptions import (
@@ -30,6 +31,7 @@ from sessions_unified.exceptions import (
     VersionConflictError,
 )
 from tests.legacy import other_database
+from tests.managing import in_threads
 from tests.migrating import marked, migrating_shop, table
 from tests.migrating_course import Course, no_grace
 from tests.migrating_model import (
@@ -494,9 +496,28 @@ def walk(examples: int, steps: int) -> None:
 
 
 def test_no_move_and_no_fault_loses_an_acknowledged_write() -> None:
-    walk(30, 25)
+    walk(20, 25)
 
 
 @pytest.mark.soak
 def test_no_move_and_no_fault_loses_an_acknowledged_write_in_many_walks() -> None:
     walk(600, 80)
+
+
+def test_a_repair_leaves_the_mark_of_a_write_that_came_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever put it again has not written yet: if it dies after that, nothing else tells of it."""
+    process, session_id = Migration.processes[0], "ws_mwo5wwds_meanwhile"
+    database, clear = process.tiers.database, marks.clear
+    now = process.tiers.clock.now()
+    marks.put(database, session_id, Side.LEGACY, now)
+
+    def overtaken(*given: Any) -> bool:
+        assert not in_threads(lambda: marks.put(database, session_id, Side.LEGACY, now))
+        return clear(*given)
+
+    monkeypatch.setattr(marks, "clear", overtaken)
+    repair(process.tiers, session_id)
+
+    assert marked(session_id) == Side.LEGACY
