@@ -63,7 +63,10 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"Latency    {latency(found['p50_ms'], found['p99_ms'])}"
     if found["noted"]:
         yield f"Also       {listed(found['noted'])}"
-    yield from _listing("Reads of a copy older than the last answer (no loss)", found["late_reads"])
+    yield from _listing(
+        "Reads that lacked what was told before (late, unless listed as wrong too)",
+        found["late_reads"],
+    )
     yield from _listing("Unexpected", [_surprise(found, text) for text in found["unexpected"]])
     yield from _listing(
         "Wrong",

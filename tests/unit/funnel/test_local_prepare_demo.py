@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from funnel.management.commands import prepare_demo
 from funnel.management.commands.prepare_demo import Command, old_session_at
+from funnel.simulation.old_table import living_sessions
 from sessions_unified import get_manager
 from sessions_unified.models import UnifiedSession
 from tests.legacy import put, row
@@ -56,6 +57,7 @@ def test_only_old_shoppers_who_can_go_on_get_links() -> None:
     add_session("ws_a_ournewform0", hours=3)
 
     assert old_session_at("processing", "upsell-1") is None
+    assert [each.id for each in living_sessions()] == ["ws_a_elsewhere"]
 
 
 def test_who_has_gone_on_here_is_not_where_the_old_table_says() -> None:
