@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 UNMAPPED: Final = frozenset({"currency", "metadata"})
 """Fields that no legacy store has a place for; the upsells' details are another, within a field."""
 
+APART: Final = 10**17
+"""Added to the version of a session that is not read whole: later than any date in µs, and still a
+number that an ETag can name."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -70,9 +74,16 @@ def version_of(updated_at: datetime) -> int:
 
 
 def joined(legacy: SessionSnapshot, ours: SessionSnapshot | None) -> SessionSnapshot:
-    """Return the session as the legacy store has it, with what it cannot hold from our row."""
+    """Return the session as the legacy store has it, with what it cannot hold from our row.
+
+    Our row is written in step: with the store's own ``updated_at``. One that is behind has missed
+    a write of the old code, or is about to be committed; so what it holds belongs to another
+    version than the store's, and a write that builds on it finds a conflict once it is in step.
+    """
     changes: dict[str, Any] = {"version": version_of(legacy.updated_at)}
     if ours is not None:
+        if ours.updated_at != legacy.updated_at:
+            changes["version"] += APART
         changes |= {
             "currency": ours.currency,
             "amount": None if legacy.amount is None else quantize(legacy.amount, ours.currency),

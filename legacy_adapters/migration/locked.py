@@ -174,7 +174,6 @@ class LegacyLockedSession(LockedSession):
         wanted = msgspec.structs.replace(
             keeping_paid(joined(self._found.session, after), ours),
             version=ours.version + 1,
-            updated_at=change.at,
         )
         names = changed_fields(ours, wanted)
         if not self._tiers.database.compare_and_set(ours.version, wanted, change, names):

@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from legacy_adapters.migration.first_side import FirstSide
-from legacy_adapters.migration.joining import UNMAPPED, is_for_ours_alone, joined
+from legacy_adapters.migration.joining import (
+    UNMAPPED,
+    find_annex,
+    is_for_ours_alone,
+    joined,
+)
 from legacy_adapters.migration.old_stores import accepting
 from legacy_adapters.migration.reads import as_degraded
 from legacy_adapters.migration.stages.pinning import seen_stages
@@ -97,6 +102,8 @@ class MigratingSessionManager(FirstSide):
                 )
 
         def legacy(view: StageView) -> SessionSnapshot:
+            if not UNMAPPED.isdisjoint(fields):
+                self._bring_in(view, session_id)
             with ExitStack() as stack:
                 try:
                     locked = stack.enter_context(self._lock_legacy(view, session_id))
@@ -169,10 +176,21 @@ class MigratingSessionManager(FirstSide):
             found = self._stores.save(session, before=None)
             if not has_row:
                 return joined(found.session, None)
-            ours = msgspec.structs.replace(session, expires_at=found.session.expires_at)
+            times = {name: getattr(found.session, name) for name in ("updated_at", "expires_at")}
+            ours = msgspec.structs.replace(session, **times)
             change = Change(kind="session_created", actor=self.actor, at=session.created_at)
             self._tiers.database.insert(ours, change)
             return joined(found.session, ours)
+
+    def _bring_in(self, view: StageView, session_id: str) -> None:
+        """Have a row of our own, and committed, before something is written that it alone holds.
+
+        Else whoever reads between the two commits would take the store's new version for one
+        without it.
+        """
+        if find_annex(self._tiers.database, session_id).session is None:
+            with self._lock_legacy(view, session_id, allow_expired=True, brings_in=True):
+                pass
 
     def _create_unmarked(self, session: SessionSnapshot) -> SessionSnapshot:
         self._reader.degrade("database")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from legacy_adapters.contact import import_on_contact
 from legacy_adapters.copies import legacy_copies
 from legacy_adapters.migration import marks
-from legacy_adapters.migration.joining import Annex, find_annex, joined
+from legacy_adapters.migration.joining import APART, Annex, find_annex, joined
 from legacy_adapters.migration.old_stores import OldStores, answering
 from legacy_adapters.migration.parity.watching import note_read
 from legacy_adapters.migration.repair.copying import repair
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from sessions_unified.tiers import Tiers
 
 logger = logging.getLogger(__name__)
-
-_DEGRADED: Final = 10**17  # later than any date in µs, and still a version that an ETag can name
 
 
 class MigratingReads(UnifiedSessionManager):
@@ -196,4 +194,4 @@ def as_degraded(session: SessionSnapshot) -> SessionSnapshot:
     What is changed on its ground while our database is away must not be taken for a change of the
     whole session once that is back.
     """
-    return msgspec.structs.replace(session, version=session.version + _DEGRADED)
+    return msgspec.structs.replace(session, version=session.version + 2 * APART)

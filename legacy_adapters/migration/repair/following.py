@@ -77,7 +77,7 @@ def copy_to_unified(
     if is_contradicted(found.session, ours):
         raise PaymentContradictedError
     said = keeping_paid(joined(found.session, ours), ours)
-    wanted = msgspec.structs.replace(said, version=ours.version + 1, updated_at=now)
+    wanted = msgspec.structs.replace(said, version=ours.version + 1)  # in step: `joined`
     names = changed_fields(ours, wanted)
     if not names and ours.expires_at == wanted.expires_at:
         return ours

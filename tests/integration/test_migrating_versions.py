@@ -1,0 +1,112 @@
+"""Versions of sessions that the legacy store has the say of: none names half a state."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import connections
+
+from legacy_adapters.migration.stages.names import Stage
+from sessions_unified import get_manager
+from sessions_unified.exceptions import VersionConflictError
+from tests.legacy import other_database
+from tests.migrating import migrating_shop, table, to_stage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_django.fixtures import SettingsWrapper
+
+    from sessions_unified.snapshot import SessionSnapshot
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "legacy"])
+LEGACY_STAGES = [Stage.OFF, Stage.DUAL_WRITE, Stage.SHADOW]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def elsewhere(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    with django_db_blocker.unblock(), other_database("legacy"):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def shop(elsewhere: None, db: None, settings: SettingsWrapper) -> Iterator[None]:
+    with migrating_shop(settings, alias="legacy"):
+        yield
+
+
+def read(session_id: str) -> SessionSnapshot:
+    return get_manager("session.detail").get_session(session_id, fresh=True)
+
+
+def read_elsewhere(session_id: str) -> SessionSnapshot:
+    """Read as another process does."""
+    found: list[SessionSnapshot] = []
+
+    def run() -> None:
+        found.append(read(session_id))
+        connections.close_all()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def between_the_commits(monkeypatch: pytest.MonkeyPatch, session_id: str) -> list[SessionSnapshot]:
+    """Have another process read after the legacy store's commit and before ours."""
+    seen: list[SessionSnapshot] = []
+    leave = type(table()).holding
+
+    @contextmanager
+    def watched(self: Any, key: str) -> Iterator[None]:
+        with leave(self, key):
+            yield
+        if key == session_id and threading.current_thread() is threading.main_thread():
+            seen.append(read_elsewhere(session_id))
+
+    monkeypatch.setattr(type(table()), "holding", watched)
+    return seen
+
+
+@pytest.mark.parametrize("stage", LEGACY_STAGES)
+@pytest.mark.parametrize("metadata", [{}, {"a": 1}], ids=["no-row", "row"])
+def test_what_is_read_between_the_two_commits_cannot_be_built_on(
+    stage: Stage, metadata: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to_stage(stage)
+    session_id = get_manager("session.create").create_session(metadata=metadata).id
+    seen = between_the_commits(monkeypatch, session_id)
+    manager = get_manager("session.detail")
+    manager.update_session(session_id, {"metadata": {**metadata, "b": 2}})
+    monkeypatch.undo()
+
+    half = seen[-1]
+    with pytest.raises(VersionConflictError):
+        manager.update_session(
+            session_id, {"metadata": {**half.metadata, "c": 3}}, if_version=half.version
+        )
+
+    assert half.metadata == metadata
+    assert read(session_id).metadata == {**metadata, "b": 2}
+
+
+@pytest.mark.parametrize("stage", LEGACY_STAGES)
+def test_what_the_old_code_has_written_can_be_built_on(stage: Stage) -> None:
+    to_stage(stage)
+    session_id = get_manager("session.create").create_session(metadata={"a": 1}).id
+    there = table().table
+    with there.connection.cursor() as cursor:
+        cursor.execute(there.statement("UPDATE {} SET {updated_at} = now(), {email} = 'a@b.cd'"))
+    before = read(session_id)
+
+    after = get_manager("session.detail").update_session(
+        session_id, {"email": "c@d.ef"}, if_version=before.version
+    )
+
+    assert (before.email, after.email) == ("a@b.cd", "c@d.ef")
+    assert after.metadata == {"a": 1}
+    assert after.version < 10**17 < before.version
