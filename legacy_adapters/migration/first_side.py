@@ -6,7 +6,7 @@ its mark, the legacy row.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -48,18 +48,27 @@ class StartOverError(Exception):
         self.heals = heals
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Turn:
     """One write to the legacy side first.
 
     Attributes:
         row: our own locked row, if there is one.
         keeps_up: our row is brought up with the write.
+        after: what is done after our commit.
+        is_ours_first: our commit comes before the legacy store's, for once.
 
     """
 
     row: LockedRow | None
     keeps_up: bool
+    after: ExitStack
+    is_ours_first: bool = False
+
+    def commit_after(self, legacy: ExitStack) -> None:
+        """Leave the legacy store's commit until ours is done; it is undone if ours fails."""
+        self.is_ours_first = True
+        self.after.push(legacy)
 
 
 class FirstSide(MigratingReads):
@@ -125,7 +134,7 @@ class FirstSide(MigratingReads):
         if keeps_up:
             self._refuse_outer_transaction()
             mine = marks.put(database, session_id, Side.LEGACY, self._tiers.clock.now())
-        with database.transaction(durable=durable):
+        with ExitStack() as after, database.transaction(durable=durable):
             view = store.share(database)
             must_keep_up = view.stage_of(self.endpoint, session_id).writes_unified
             if view.first_side(session_id) is not Side.LEGACY or must_keep_up is not keeps_up:
@@ -136,8 +145,13 @@ class FirstSide(MigratingReads):
                 raise StartOverError(heals=True)
             if mark is None and keeps_up:
                 raise StartOverError  # a worker was quicker: marked again, before it is written
-            yield Turn(row=row, keeps_up=keeps_up)
-            if mine is not None:  # and not the mark of who waits for the session meanwhile
+            turn = Turn(row=row, keeps_up=keeps_up, after=after)
+            yield turn
+            if mine is not None and not turn.is_ours_first:
+                # Its own, and not the mark of who waits for the session meanwhile.
+                marks.clear(database, session_id, mine.generation)
+        if mine is not None and turn.is_ours_first:
+            with suppress(DatabaseUnavailableError):  # then a worker does it
                 marks.clear(database, session_id, mine.generation)
         note_write(self.endpoint, view.stage_of(self.endpoint, session_id), session_id)
 
@@ -156,8 +170,12 @@ class FirstSide(MigratingReads):
         Not while a session of its side may have its newest state on the other, and not where it is
         the same database anyway. A full verify finds afterwards what was changed.
         """
-        is_elsewhere = self._stores.primary.alias != self._tiers.database.alias
-        return is_elsewhere and Side.UNIFIED not in view.strays
+        return self._is_elsewhere and Side.UNIFIED not in view.strays
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        """Whether the legacy store commits by itself, and not with our transactions."""
+        return self._stores.primary.alias != self._tiers.database.alias
 
     @contextmanager
     def _lock_unified(
@@ -182,7 +200,8 @@ class FirstSide(MigratingReads):
     ) -> Iterator[LegacyLockedSession]:
         self._note(session_id, "legacy")
         with self._legacy_first(session_id, durable=durable) as turn:
-            with self._stores.holding(session_id):
+            with ExitStack() as legacy:
+                legacy.enter_context(self._stores.holding(session_id))
                 found = self._stores.find(session_id)
                 if found is None or (turn.row is None and self._is_tombstone(session_id)):
                     raise SessionNotFoundError
@@ -194,11 +213,15 @@ class FirstSide(MigratingReads):
                     row=turn.row,
                     keeps_up=turn.keeps_up,
                 )
-                if brings_in:
-                    locked.bring_in()
+                if brings_in or turn.row is not None:
+                    locked.bring_in()  # what the old code was paid is on record before any write
                 if not allow_expired:
                     locked.check_alive()
                 yield locked
+                if locked.has_paid and self._is_elsewhere:
+                    # What was charged is ours to prove: if the legacy store's commit is lost then,
+                    # it is mended from our row; the other way round nobody could tell who paid.
+                    turn.commit_after(legacy.pop_all())
             if locked.is_changed and locked.has_row:
                 copy = locked.copy
                 self._on_commit(lambda tiers: publish_copy(tiers, copy))

@@ -19,6 +19,7 @@ from legacy_adapters.migration.repair.following import copy_to_unified
 from legacy_adapters.migration.repair.payments import (
     PaymentContradictedError,
     has_lost,
+    is_contradicted,
     keeping_paid,
 )
 from sessions_unified.exceptions import (
@@ -47,6 +48,7 @@ class LegacyLockedSession(LockedSession):
 
     Attributes:
         session: its present state in the legacy store, own writes included.
+        has_paid: a payment was written, of the order or of an extra.
 
     """
 
@@ -67,11 +69,12 @@ class LegacyLockedSession(LockedSession):
             actor=actor,
             row=row or LockedRow(copy=copy, holds=0, last_seen_at=None),
         )
-        self.session = session
+        self.session = self.found = session
         self._stores = stores
         self._found = found
         self._ours = None if row is None else row.copy.session
         self._keeps_up = keeps_up
+        self.has_paid = False
 
     @property
     def has_row(self) -> bool:
@@ -154,6 +157,7 @@ class LegacyLockedSession(LockedSession):
             after = msgspec.structs.replace(after, expires_at=before.expires_at)
         if self._ours is None and (self._keeps_up or self._needs_row(change)):
             self.bring_in()
+        self.has_paid |= has_lost(before, after)
         with accepting():
             self._found = self._stores.save(after, before=self._found.record)
         self._write_ours(after, change)

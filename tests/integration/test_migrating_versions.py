@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import connections
 
+from legacy_adapters.exceptions import SourceUnavailableError
+from legacy_adapters.migration.locked import LegacyLockedSession
+from legacy_adapters.migration.repair.payments import has_lost
 from legacy_adapters.migration.stages.names import Stage
 from sessions_unified import get_manager
 from sessions_unified.exceptions import VersionConflictError
+from tests.charges import answer, paid, session_of, states
 from tests.legacy import other_database
-from tests.migrating import migrating_shop, table, to_stage
+from tests.migrating import legacy_row, migrating_shop, table, to_stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,3 +114,46 @@ def test_what_the_old_code_has_written_can_be_built_on(stage: Stage) -> None:
     assert (before.email, after.email) == ("a@b.cd", "c@d.ef")
     assert after.metadata == {"a": 1}
     assert after.version < 10**17 < before.version
+
+
+def lost_commits(monkeypatch: pytest.MonkeyPatch, *, number: int) -> list[int]:
+    """Have the legacy store lose the commits of payments, so many times; return which were."""
+    lost: list[int] = []
+    leave, pay_back = type(table()).holding, LegacyLockedSession._write
+
+    def write(self: Any, after: Any, change: Any) -> Any:
+        self._stores.primary.pays = has_lost(self.session, after)
+        return pay_back(self, after, change)
+
+    @contextmanager
+    def losing(self: Any, key: str) -> Iterator[None]:
+        with leave(self, key):
+            yield
+            if getattr(self, "pays", False) and len(lost) < number:
+                lost.append(1)
+                raise SourceUnavailableError("the commit was lost")
+
+    monkeypatch.setattr(LegacyLockedSession, "_write", write)
+    monkeypatch.setattr(type(table()), "holding", losing)
+    return lost
+
+
+@pytest.mark.usefixtures("gateway")
+@pytest.mark.parametrize("stage", [Stage.OFF, Stage.DUAL_WRITE])
+def test_a_payment_whose_legacy_commit_is_lost_is_mended_from_ours(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to_stage(stage)
+    session_id = paid()
+    lost = lost_commits(monkeypatch, number=1)
+
+    reply = answer(session_id, "upsell-1-serum")
+
+    assert (reply.status, len(lost)) == (200, 1)
+    assert states(session_id) == ["succeeded", "succeeded"]
+    session = session_of(session_id)
+    assert (session.upsells.accepted, session.current_step) == (("upsell-1-serum",), "upsell-2")
+    assert set(session.upsells.details) == {"upsell-1-serum"}
+    found = legacy_row(session_id)
+    assert found is not None
+    assert (found["upsells_accepted"], found["current_step"]) == (["upsell-1-serum"], "upsell-2")
