@@ -104,18 +104,13 @@ def _source_names() -> list[str]:
 @register("legacy_adapters")
 def check_migrating(**_: Any) -> list[CheckMessage]:
     """Look whether the migrating manager has what it writes to, and what repairs after it."""
-    if not _is_migrating():
-        return []
-    return [*_check_primary(), *_check_middleware(), *_check_repair()]
-
-
-def _is_migrating() -> bool:
-    """Tell whether the site's manager follows the stages; not of settings that make no sense."""
     try:
         get_conf()
-        return is_migrating()
+        if not is_migrating():
+            return []
     except (ImproperlyConfigured, TypeError):  # said by E006, or by the core's own
-        return False
+        return []
+    return [*_check_primary(), *_check_middleware(), *_check_repair()]
 
 
 def _check_primary() -> Iterator[CheckMessage]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from legacy_adapters.migration import history
-from legacy_adapters.migration.conf import get_conf
 from legacy_adapters.migration.parity.summing import parity_of
 from legacy_adapters.migration.stages.names import Stage
 
@@ -25,6 +23,4 @@ def counted(tiers: Tiers, endpoint: Endpoint, place: Place) -> Parity | None:
     if not Stage.SHADOW.rank <= place.stage.rank <= Stage.RAMP_DOWN.rank:
         return None
     stage = Stage.LIVE if place.stage is Stage.RAMP_DOWN else place.stage
-    oldest = tiers.clock.now() - timedelta(seconds=get_conf().PARITY_MAX_AGE_SECONDS)
-    came = history.entered(endpoint, stage)
-    return parity_of(tiers, endpoint, stage, since=oldest if came is None else max(oldest, came))
+    return parity_of(tiers, endpoint, stage, since=history.entered(endpoint, stage))

@@ -112,14 +112,15 @@ class FirstSide(MigratingReads):
                 raise StartOverError
             # The session before its mark, as repair does: two never wait for each other both.
             database.lock(session_id)
-            if view.stage_of(self.endpoint, session_id).writes_legacy:
+            is_both = view.stage_of(self.endpoint, session_id).writes_legacy
+            if is_both:
                 now = self._tiers.clock.now()
                 mark = marks.put(database, session_id, Side.UNIFIED, now)
                 if mark.side is Side.LEGACY:
                     raise StartOverError(heals=True)
-                mend = partial(self._repair, session_id)
-                transaction.on_commit(mend, using=database.alias)
             yield
+            if is_both:  # after what the write itself does then: the caches do not wait for it
+                transaction.on_commit(partial(self._repair, session_id), using=database.alias)
         note_write(self.endpoint, view.stage_of(self.endpoint, session_id), session_id)
 
     @contextmanager

@@ -11,17 +11,11 @@ from typing import TYPE_CHECKING
 from django.db.models import Max
 
 from legacy_adapters.migration.conf import get_conf
-from legacy_adapters.migration.stages.cache import STAGES
 from legacy_adapters.models import ProcessReport, StageChange
 from legacy_adapters.tables import rows
 
 if TYPE_CHECKING:
     from sessions_unified.tiers import Tiers
-
-
-def start(tiers: Tiers) -> None:
-    """Have this process follow the stages and report, if it does not yet."""
-    STAGES.follower.start(tiers)
 
 
 def processes(tiers: Tiers) -> list[ProcessReport]:

@@ -16,6 +16,8 @@ from sessions_unified.tiers.rows import FIELDS, SESSIONS, from_row
 from sessions_unified.wire import INTERNAL_METADATA
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from sessions_unified.tiers.database import DatabaseTier
 
 UNMAPPED: Final = frozenset({"currency", "metadata"})
@@ -86,11 +88,19 @@ def joined(legacy: SessionSnapshot, ours: SessionSnapshot | None) -> SessionSnap
             changes["version"] += APART
         changes |= {
             "currency": ours.currency,
-            "amount": None if legacy.amount is None else quantize(legacy.amount, ours.currency),
+            "amount": _amount(legacy, ours),
             "metadata": _metadata(legacy, ours),
             "upsells": msgspec.structs.replace(legacy.upsells, details=ours.upsells.details),
         }
     return msgspec.structs.replace(legacy, **changes)
+
+
+def _amount(legacy: SessionSnapshot, ours: SessionSnapshot) -> Decimal | None:
+    """Return the amount in the session's currency, of which that store's reading may be rounded."""
+    said, known = legacy.amount, ours.amount
+    if said is not None and known is not None and quantize(known, legacy.currency) == said:
+        said = known
+    return None if said is None else quantize(said, ours.currency)
 
 
 def _metadata(legacy: SessionSnapshot, ours: SessionSnapshot) -> FrozenDict:

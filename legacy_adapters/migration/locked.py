@@ -15,7 +15,7 @@ from legacy_adapters.migration.importing.batches import import_batch
 from legacy_adapters.migration.importing.records import Reading
 from legacy_adapters.migration.joining import UNMAPPED, joined
 from legacy_adapters.migration.old_stores import accepting
-from legacy_adapters.migration.repair.following import copy_to_unified
+from legacy_adapters.migration.repair.following import copy_to_unified, remember
 from legacy_adapters.migration.repair.payments import (
     PaymentContradictedError,
     has_lost,
@@ -69,7 +69,8 @@ class LegacyLockedSession(LockedSession):
             actor=actor,
             row=row or LockedRow(copy=copy, holds=0, last_seen_at=None),
         )
-        self.session = self.found = session
+        self.session = session
+        self._version = session.version
         self._stores = stores
         self._found = found
         self._ours = None if row is None else row.copy.session
@@ -93,6 +94,20 @@ class LegacyLockedSession(LockedSession):
         is_held = self.holds and session.status != COMPLETED
         if session.status == EXPIRED or (is_over and not is_held):
             raise SessionExpiredError(session=session)
+
+    def check_version(self, if_version: int | None) -> None:
+        """Refuse a caller who has read another state; before any write.
+
+        Whoever reads at `live` has our row's version. It is as good once that says the same as the
+        legacy store, which `bring_in` has seen to: what was behind has another version by then.
+
+        Raises:
+            VersionConflictError: with neither version.
+
+        """
+        ours = None if self._ours is None else self._ours.version
+        if if_version not in {None, self._version, ours}:
+            raise VersionConflictError
 
     def hold(self) -> None:
         """Add a reason why the session may not be deleted, in our own row."""
@@ -158,12 +173,21 @@ class LegacyLockedSession(LockedSession):
         if self._ours is None and (self._keeps_up or self._needs_row(change)):
             self.bring_in()
         self.has_paid |= has_lost(before, after)
+        was_there = self._found.record is not None
         with accepting():
             self._found = self._stores.save(after, before=self._found.record)
         self._write_ours(after, change)
+        if not was_there:
+            self._note_that_it_is_there()
         self.session = joined(self._found.session, self._ours)
         self.is_changed = True
         return self.session
+
+    def _note_that_it_is_there(self) -> None:
+        """Remember that the table has it from now on: once it is gone there, it was deleted."""
+        record, session = self._found.record, self._found.session
+        if record is not None and self._ours is not None:
+            remember(self._tiers, self._stores.primary, Reading(record=record, session=session))
 
     @staticmethod
     def _needs_row(change: Change) -> bool:
@@ -175,10 +199,11 @@ class LegacyLockedSession(LockedSession):
         ours = self._ours
         if ours is None:
             return
-        wanted = msgspec.structs.replace(
-            keeping_paid(joined(self._found.session, after), ours),
-            version=ours.version + 1,
-        )
+        said = keeping_paid(joined(self._found.session, after), ours)
+        if "transaction_id" not in change.changed and is_contradicted(said, ours):
+            # Not of this change's making: it stays on both sides, for a person to see.
+            said = msgspec.structs.replace(said, transaction_id=ours.transaction_id)
+        wanted = msgspec.structs.replace(said, version=ours.version + 1)
         names = changed_fields(ours, wanted)
         if not self._tiers.database.compare_and_set(ours.version, wanted, change, names):
             raise VersionConflictError

@@ -23,7 +23,7 @@ from legacy_adapters.migration.joining import (
     is_for_ours_alone,
     joined,
 )
-from legacy_adapters.migration.old_stores import accepting
+from legacy_adapters.migration.old_stores import OldShopUnavailableError, accepting
 from legacy_adapters.migration.reads import as_degraded
 from legacy_adapters.migration.stages.pinning import seen_stages
 from sessions_unified import changes as changing
@@ -107,11 +107,13 @@ class MigratingSessionManager(FirstSide):
             with ExitStack() as stack:
                 try:
                     locked = stack.enter_context(self._lock_legacy(view, session_id))
+                except OldShopUnavailableError:
+                    raise
                 except DatabaseUnavailableError:
                     if not self._may_go_unmarked(view):
                         raise
                     return self._update_unmarked(session_id, fields, if_version)
-                self._check_version(locked.session, if_version)
+                locked.check_version(if_version)
                 return locked.update(fields, kind=kind)
 
         return self._on_first_side(session_id, unified=unified, legacy=legacy)
@@ -225,7 +227,7 @@ class MigratingSessionManager(FirstSide):
     def _delete_legacy(self, view: StageView, session_id: str, if_version: int | None) -> None:
         locking = self._lock_legacy(view, session_id, allow_expired=True, brings_in=True)
         with locking as locked:
-            self._check_version(locked.session, if_version)
+            locked.check_version(if_version)
             if locked.holds:
                 raise SessionHeldError
             self._stores.delete(session_id)

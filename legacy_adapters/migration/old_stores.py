@@ -95,20 +95,22 @@ class Found:
     record: LegacyRecord | None
 
 
+class OldShopUnavailableError(DatabaseUnavailableError):
+    """The old shop's sessions cannot be reached now. Nothing is lost. Try again later."""
+
+
 @contextmanager
 def answering() -> Iterator[None]:
     """Raise of a legacy store that does not answer what views know: try again later.
 
     Raises:
-        DatabaseUnavailableError: in place of a `SourceUnavailableError`.
+        OldShopUnavailableError: in place of a `SourceUnavailableError`.
 
     """
     try:
         yield
     except SourceUnavailableError as exc:
-        raise DatabaseUnavailableError(
-            "The old shop's sessions cannot be reached now. Nothing is lost. Try again later."
-        ) from exc
+        raise OldShopUnavailableError from exc
 
 
 @contextmanager

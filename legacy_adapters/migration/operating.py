@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django.db import InterfaceError, OperationalError, connections
 
-from legacy_adapters.migration.catching_up import UnsettledError, catching_up
+from legacy_adapters.migration.catching_up import UnsettledError
 from legacy_adapters.migration.gates import fleet
 from legacy_adapters.migration.gates.gate import Gate, GatesShutError
 from legacy_adapters.migration.going_back import Log, go_back
@@ -43,7 +43,6 @@ __all__ = [
     "Plan",
     "UnsettledError",
     "advance",
-    "catching_up",
     "demote",
     "pause",
     "plan",

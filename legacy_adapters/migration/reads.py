@@ -24,7 +24,7 @@ from sessions_unified.exceptions import (
     SessionExpiredError,
     SessionNotFoundError,
 )
-from sessions_unified.flow import EXPIRED
+from sessions_unified.flow import COMPLETED, EXPIRED
 from sessions_unified.manager import UnifiedSessionManager
 
 if TYPE_CHECKING:
@@ -183,9 +183,18 @@ class MigratingReads(UnifiedSessionManager):
         """Judge a session of the legacy store by its own end, as the old code did."""
         if session.status == EXPIRED:
             raise SessionExpiredError(session=session)
-        if session.expires_at <= self._tiers.clock.now():
+        if session.expires_at <= self._tiers.clock.now() and not self._is_held(session):
             self._stores.meet_end(session.id)
             raise SessionExpiredError(session=session)
+
+    def _is_held(self, session: SessionSnapshot) -> bool:
+        """Tell whether a charge of it is open: then it is not over yet, and nobody says it is."""
+        if session.status == COMPLETED:
+            return False
+        with suppress(DatabaseUnavailableError):
+            row = self._tiers.database.row(session.id)
+            return row is not None and row.holds > 0
+        return False
 
 
 def as_degraded(session: SessionSnapshot) -> SessionSnapshot:

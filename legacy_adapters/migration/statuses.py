@@ -58,15 +58,15 @@ class EndpointStatus:
     pause_reason: str
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as ``migration status --json`` says it."""
+        """Return it as ``migration status --json`` says it: what scripts rely on comes first."""
         return {
             "endpoint": self.endpoint.value,
             "stage": self.stage.value,
             "percent": float(self.percent),
-            "entered_at": _text(self.entered_at),
             "parity": self.parity,
             "repair_backlog": self.repair_backlog,
             "gates": [each.to_json() for each in self.gates],
+            "entered_at": _text(self.entered_at),
             "unseen": [each.to_json() for each in self.unseen],
             "next": None
             if self.next is None

@@ -129,7 +129,7 @@ def check_healed(session_id: str, email: str) -> None:
     [(Stage.DUAL_WRITE, each) for each in LEGACY_FIRST]
     + [(Stage.RAMP_DOWN, each) for each in UNIFIED_FIRST],
 )
-def test_killed_in_the_midst_of_a_write_nothing_acknowledged_is_lost(
+def test_r44_killed_in_the_midst_of_a_write_nothing_acknowledged_is_lost(
     writer: Writer, stage: Stage, point: str
 ) -> None:
     is_legacy = stage.reads is Side.LEGACY
@@ -144,7 +144,7 @@ def test_killed_in_the_midst_of_a_write_nothing_acknowledged_is_lost(
 
 
 @pytest.mark.parametrize("point", ["legacy committed", "mark cleared"])
-def test_a_worker_killed_in_the_midst_of_a_repair_leaves_it_to_the_next(
+def test_r44_a_worker_killed_in_the_midst_of_a_repair_leaves_it_to_the_next(
     writer: Writer, point: str
 ) -> None:
     to_stage(Stage.RAMP_DOWN)

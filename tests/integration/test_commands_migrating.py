@@ -37,6 +37,10 @@ pytestmark = pytest.mark.django_db
 
 WHY = "--reason=because"
 NAME = "funnel_sessions"
+NAMING_THE_APP = (
+    *("funnel/legacy_settings.py", "pyproject.toml", "COPY legacy_adapters", "compose.yaml passes"),
+    *("tests/benchmarks/", "catalogue.py", "deploy/prometheus/", "deploy/grafana/"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +74,12 @@ def refused(*arguments: str, code: int = 1, **options: Any) -> str:
 
 
 def stages() -> list[str]:
-    return [each["stage"] for each in json.loads("".join(run("status", "--json")))]
+    return [stage for stage, _ in places()]
+
+
+def places() -> list[tuple[str, float]]:
+    found = json.loads("".join(run("status", "--json")))
+    return [(each["stage"], each["percent"]) for each in found]
 
 
 class TestStatus:
@@ -83,8 +92,8 @@ class TestStatus:
         assert [each["endpoint"] for each in found] == Endpoint.values
         for each in found:
             wanted = ["endpoint", "stage", "percent", "parity", "repair_backlog", "gates"]
-            assert [name for name in each if name in wanted] == wanted
-            assert all({"name", "open", "reason"} <= set(gate) for gate in each["gates"])
+            assert list(each)[:6] == wanted
+            assert all(list(gate)[:3] == ["name", "open", "reason"] for gate in each["gates"])
         detail = found[Endpoint.values.index(Endpoint.DETAIL)]
         assert (detail["stage"], detail["percent"]) == ("dual_write", 100)
 
@@ -153,6 +162,14 @@ class TestPlan:
         assert found["to"] == {"stage": "dual_write", "percent": 12.5}
         assert [each["percent"] for each in found["sessions"]] == [12.5, 87.5]
         assert found["sessions"][0]["reads"] == ["legacy", "legacy"]
+
+    def test_a_reason_is_shown_as_it_would_be_recorded(self) -> None:
+        lines = run("plan", "--endpoint=client.sync", WHY)
+        (line,) = run("plan", "--endpoint=client.sync", WHY, "--json")
+
+        assert lines[-1] == "The history would say: because"
+        assert json.loads(line)[0]["reason"] == "because"
+        assert StageChange.objects.count() == 0
 
     def test_at_the_end_there_is_nothing_to_plan(self) -> None:
         to_stage("complete")
@@ -234,6 +251,18 @@ class TestAdvance:
         said = refused("advance", "--endpoint=session.detail", WHY, code=2)
 
         assert "nothing was moved" in said
+
+
+@pytest.mark.parametrize("action", ["status", "plan", "advance", "rollback", "pause", "history"])
+def test_each_action_takes_the_four_options_of_all(action: str) -> None:
+    to_stage("dual_write", Endpoint.SYNC)
+    before, is_move = places(), action in {"advance", "rollback"}
+    endpoint = "session.detail" if action in {"plan", "advance"} else "client.sync"
+
+    (line,) = run(action, f"--endpoint={endpoint}", "--percent=50", WHY, "--json")
+
+    assert json.loads(line)
+    assert (places() != before) is is_move
 
 
 class TestRollback:
@@ -326,6 +355,8 @@ class TestRetire:
         assert lines[lines.index("What may go now, in this order:") + 1].startswith("1. ")
         assert '  SESSIONS_UNIFIED["MANAGER"]' in lines
         assert "  manage.py migrate legacy_adapters zero" in lines
+        told = "\n".join(lines)
+        assert [name for name in NAMING_THE_APP if name not in told] == []
         assert is_there()
 
     @pytest.mark.parametrize("in_the_way", ["stages", "marks", "unseen"])

@@ -120,7 +120,7 @@ class TestLooking:
         assert "7.0 → 1.5 ms" in content
         assert "2 sessions could not be repaired" in content
         assert "shadow → live 25 %" in content
-        assert "move 13 <span" in content
+        assert f"move {StageChange.objects.latest('pk').pk} <span" in content
 
     def test_the_charts_add_up(self, viewer: Client) -> None:
         a_migration()

@@ -39,6 +39,7 @@ pytestmark = [
 STAGES = [*Stage]
 LEGACY_STAGES = [Stage.OFF, Stage.DUAL_WRITE, Stage.SHADOW]
 BOTH_STAGES = [Stage.DUAL_WRITE, Stage.SHADOW, Stage.LIVE, Stage.RAMP_DOWN]
+WAYS_TO_WRITE = [Stage.OFF, Stage.DUAL_WRITE, Stage.LIVE, Stage.COMPLETE]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,12 +53,19 @@ def elsewhere(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
 def shop(
     request: pytest.FixtureRequest, elsewhere: None, db: None, settings: SettingsWrapper
 ) -> Iterator[None]:
-    """Put the old shop's table in another database; `WHEREVER`: in our own as well."""
+    """Put the old shop's table in another database; `ANYWHERE`: in our own as well."""
     with migrating_shop(settings, alias=getattr(request, "param", "legacy")):
         yield
 
 
-WHEREVER = pytest.mark.parametrize("shop", ["default", "legacy"], indirect=True)
+ANYWHERE = pytest.mark.parametrize(
+    ("shop", "stage"),
+    [
+        *(("legacy", each) for each in STAGES),
+        *(("default", each) for each in WAYS_TO_WRITE if each is not Stage.COMPLETE),
+    ],
+    indirect=["shop"],
+)
 
 
 def unified_row(session_id: str) -> UnifiedSession | None:
@@ -83,8 +91,7 @@ def agree(session_id: str) -> bool:
     return not differing(there, here.session, fields=table().fields, now=now)
 
 
-@WHEREVER
-@pytest.mark.parametrize("stage", STAGES)
+@ANYWHERE
 def test_an_order_goes_through_at_every_stage(stage: Stage) -> None:
     to_stage(stage)
 
@@ -103,7 +110,7 @@ def test_an_order_goes_through_at_every_stage(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("stage", LEGACY_STAGES)
-def test_the_legacy_table_is_the_truth_before_live(stage: Stage) -> None:
+def test_r44_the_legacy_table_is_the_truth_before_live(stage: Stage) -> None:
     to_stage(stage)
     session_id = start()
 
@@ -159,7 +166,7 @@ def test_live_to_off_to_live_loses_no_field() -> None:
         assert getattr(after, name) == getattr(before, name), name
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", WAYS_TO_WRITE)
 def test_a_stale_version_is_refused(stage: Stage) -> None:
     to_stage(stage)
     manager = get_manager("session.detail")
@@ -170,8 +177,7 @@ def test_a_stale_version_is_refused(stage: Stage) -> None:
         manager.update_session(first.id, {"email": "new@example.org"}, if_version=first.version)
 
 
-@WHEREVER
-@pytest.mark.parametrize("stage", STAGES)
+@ANYWHERE
 def test_a_deleted_session_stays_dead_on_both_sides(stage: Stage) -> None:
     to_stage(stage)
     session_id = start()
@@ -207,9 +213,8 @@ def test_an_old_shopper_who_has_paid_is_offered_the_extras_and_not_charged_again
     assert found["upsells_accepted"] == ["upsell-1-serum"]
 
 
-def test_a_failed_second_side_leaves_a_mark_that_the_next_read_heals(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def left_unrepaired(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Change a session at `live` while no repair works, and return its id."""
     to_stage("live")
     session_id = start()
 
@@ -218,6 +223,13 @@ def test_a_failed_second_side_leaves_a_mark_that_the_next_read_heals(
 
     monkeypatch.setattr("legacy_adapters.migration.reads.repair", fails)
     get_manager("session.detail").update_session(session_id, {"email": "eva@example.org"})
+    return session_id
+
+
+def test_a_failed_second_side_leaves_a_mark_that_the_next_read_heals(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session_id = left_unrepaired(monkeypatch)
     assert marked(session_id) == Side.UNIFIED
     monkeypatch.undo()
     to_stage("shadow")
@@ -229,14 +241,7 @@ def test_a_failed_second_side_leaves_a_mark_that_the_next_read_heals(
 def test_what_cannot_be_healed_is_answered_by_the_side_that_has_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    to_stage("live")
-    session_id = start()
-
-    def fails(*_: object) -> bool:
-        raise OSError
-
-    monkeypatch.setattr("legacy_adapters.migration.reads.repair", fails)
-    get_manager("session.detail").update_session(session_id, {"email": "eva@example.org"})
+    session_id = left_unrepaired(monkeypatch)
     to_stage("shadow")
 
     assert get_manager("session.detail").get_session(session_id).email == "eva@example.org"
@@ -288,7 +293,7 @@ def test_a_write_of_a_stale_stage_starts_over_on_the_right_side() -> None:
     assert agree(session_id)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", WAYS_TO_WRITE)
 def test_a_session_may_begin_without_an_address(stage: Stage) -> None:
     to_stage(stage)
     with table().table.connection.cursor() as cursor:

@@ -490,7 +490,7 @@ def shop(
         adapters = {**settings.LEGACY_ADAPTERS}
         adapters["database"] = adapters["database"] | {"ADAPTER": ADAPTER}
         settings.LEGACY_ADAPTERS = adapters
-        settings.MIGRATION = {"STAGE_CACHE_SECONDS": 3600}
+        settings.MIGRATION = {"STAGE_CACHE_SECONDS": 3600, "SHADOW_THREADS": 0}
         wrap(monkeypatch)
         no_grace(monkeypatch)
         Migration.redis = redis_client

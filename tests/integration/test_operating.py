@@ -277,7 +277,7 @@ def test_demotion_leaves_alone_what_somebody_moved_meanwhile() -> None:
 
 @really_committed
 @pytest.mark.parametrize("target", [Stage.RAMP_DOWN, Stage.OFF])
-def test_what_was_written_at_complete_is_brought_back_to_legacy(target: Stage) -> None:
+def test_r44_what_was_written_at_complete_is_brought_back_to_legacy(target: Stage) -> None:
     to_stage(Stage.RAMP_DOWN)
     kept, gone = created(), created()
     to_stage(Stage.COMPLETE)
@@ -355,17 +355,17 @@ def test_what_a_process_writes_that_has_not_heard_yet_is_caught_up() -> None:
     to_stage(Stage.COMPLETE)
     late = report()
     rollback(stage=Stage.RAMP_DOWN)
-    operating.catching_up(get_tiers())
+    catching_up.catching_up(get_tiers())
     written = UnifiedSessionManager().create_session(email="late@example.org")
 
-    assert operating.catching_up(get_tiers()) > 0
+    assert catching_up.catching_up(get_tiers()) > 0
     assert marked(written.id) == "unified"
     repair(get_tiers(), written.id)
     assert legacy_row(written.id) is not None
 
     assert catching_up.unmarked_since() is not None
     late.delete()
-    operating.catching_up(get_tiers())
+    catching_up.catching_up(get_tiers())
     assert {each.unmarked_since for each in EndpointStage.objects.filter(stage="ramp_down")} == {
         None
     }
@@ -379,7 +379,7 @@ def test_catching_up_is_one_small_look_when_nothing_is_owed(
     created()
 
     with django_assert_num_queries(3):  # BEGIN and COMMIT too
-        assert operating.catching_up(get_tiers()) == 0
+        assert catching_up.catching_up(get_tiers()) == 0
 
 
 @really_committed

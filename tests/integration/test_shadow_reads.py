@@ -274,7 +274,7 @@ def test_a_session_that_nobody_has_is_not_counted_as_agreeing() -> None:
 # What it costs the shopper: nothing
 
 
-def test_a_legacy_side_that_hangs_holds_no_reply_up(settings: SettingsWrapper) -> None:
+def test_r44_a_legacy_side_that_hangs_holds_no_reply_up(settings: SettingsWrapper) -> None:
     adapters = settings.LEGACY_ADAPTERS
     settings.LEGACY_ADAPTERS = adapters | {
         "database": adapters["database"] | {"TIMEOUT_SECONDS": 1.0}
@@ -296,7 +296,7 @@ def test_a_legacy_side_that_hangs_holds_no_reply_up(settings: SettingsWrapper) -
     assert "confirmed" not in found
 
 
-def test_a_legacy_side_that_is_gone_changes_no_reply() -> None:
+def test_r44_a_legacy_side_that_is_gone_changes_no_reply() -> None:
     to_stage("live")
     session_id = start()
     with connection.cursor() as cursor:

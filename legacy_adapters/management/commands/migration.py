@@ -90,10 +90,13 @@ class Command(BaseCommand):
         """Print what a move would do; fail if a gate is shut."""
         plans = self.plans(options)
         if options["json"]:
-            self.print_json([self.plan_json(each) for each in plans])
+            given = {"reason": options["reason"]}
+            self.print_json([{**self.plan_json(each), **given} for each in plans])
         else:
             for each in plans:
                 self.tell_plan(each)
+            if options["reason"]:
+                self.stdout.write(f"The history would say: {options['reason']}")
         shut = [gate for each in plans for gate in each.shut]
         if shut:
             raise CommandError(refusal(shut))

@@ -36,6 +36,8 @@ ACTIONS: Final = {
     "and say what may be deleted.",
 }
 MOVES: Final = ("advance", "rollback", "pause", "resume")
+_WHERE: Final = ("plan", "advance", "rollback")
+_NOTHING: Final = "Accepted with every action; changes nothing here."
 
 
 def add_actions(parser: CommandParser) -> None:
@@ -61,7 +63,7 @@ def _add_moving(action: ArgumentParser, name: str) -> None:
         help=f"One of {', '.join(Endpoint.values)}, or {ALL}; may be given several times."
         + ("" if is_move else " Without it: all."),
     )
-    if name in {"plan", "advance", "rollback"}:
+    if name in _WHERE:
         action.add_argument(
             "--stage",
             choices=Stage.values,
@@ -69,14 +71,9 @@ def _add_moving(action: ArgumentParser, name: str) -> None:
             help=f"Where to: {', '.join(Stage.values)}. Without it: the "
             + ("one before." if name == "rollback" else "next."),
         )
-        action.add_argument(
-            "--percent",
-            type=percentage,
-            help="For so many percent of the sessions, 0.01 to 100; the others are at the stage "
-            "before.",
-        )
+    action.add_argument("--percent", type=percentage, help=_percent_help(name))
+    action.add_argument("--reason", required=is_move, help=_reason_help(name))
     if is_move:
-        action.add_argument("--reason", required=True, help="Why: it goes into the history.")
         action.add_argument(
             "--actor", default=None, help="Who: without it, the name of the account here."
         )
@@ -84,6 +81,18 @@ def _add_moving(action: ArgumentParser, name: str) -> None:
         action.add_argument(
             "--limit", type=positive, default=20, metavar="N", help="How many, the last first (20)."
         )
+
+
+def _percent_help(name: str) -> str:
+    if name not in _WHERE:
+        return _NOTHING
+    return "For so many percent of the sessions, 0.01 to 100; the others are at the stage before."
+
+
+def _reason_help(name: str) -> str:
+    if name in MOVES:
+        return "Why: it goes into the history."
+    return "Why: shown as the move would record it." if name == "plan" else _NOTHING
 
 
 def _add_retiring(action: ArgumentParser) -> None:

@@ -30,18 +30,15 @@ def comparisons(move: Move) -> Gate:
 
 
 def parity(move: Move) -> Gate:
-    """At the lower bound of what can be concluded, enough reads agree; and that is not old news."""
+    """At the lower bound of what can be concluded from the last day, enough reads agree."""
     conf = get_conf()
     needs = f"more than {conf.PARITY_THRESHOLD:.4%}"
     found = move.parity
     bound = None if found is None else found.lower_bound
-    if found is None or bound is None or found.last_at is None:
+    if found is None or bound is None:
         reason = "Nothing was compared lately; reads of this endpoint must come in."
         return Gate(name="parity", is_open=False, reason=reason, figure="none", needs=needs)
     figure = f"{bound:.4%}"
-    if (move.now - found.last_at).total_seconds() > conf.PARITY_MAX_AGE_SECONDS:
-        reason = f"The last comparison was at {found.last_at:%Y-%m-%d %H:%M} UTC; compare anew."
-        return Gate(name="parity", is_open=False, reason=reason, figure=figure, needs=needs)
     is_open = bound > conf.PARITY_THRESHOLD
     told = f"At least {bound:.4%} of the reads agree, as far as {found.compared:,} comparisons tell"
     if is_open:

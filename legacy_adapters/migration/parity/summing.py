@@ -81,13 +81,13 @@ class Parity:
         }
 
 
-def parity_of(tiers: Tiers, endpoint: Endpoint, stage: Stage, *, since: datetime) -> Parity:
+def parity_of(tiers: Tiers, endpoint: Endpoint, stage: Stage, *, since: datetime | None) -> Parity:
     """Return an endpoint's parity at a stage since then; what is too old does not count.
 
     That is `PARITY_MAX_AGE_SECONDS`: parity that nobody measures any more is none.
     """
     oldest = tiers.clock.now() - timedelta(seconds=get_conf().PARITY_MAX_AGE_SECONDS)
-    return summed(endpoint, [stage], since=max(since, oldest))
+    return summed(endpoint, [stage], since=oldest if since is None else max(since, oldest))
 
 
 def summed(endpoint: Endpoint, stages: Collection[Stage], *, since: datetime) -> Parity:

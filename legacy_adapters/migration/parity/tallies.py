@@ -163,9 +163,9 @@ class Ledger:
         _shorten(self._kept.findings, MOST_FINDINGS)
 
 
-def counts(endpoint: str) -> bool:
-    """Tell whether an endpoint is one of those that move; a task, the admin, are not."""
-    return endpoint in _ENDPOINTS
+def is_endpoint(name: str) -> bool:
+    """Tell whether it is one of those that move; a task, the admin, are not."""
+    return name in _ENDPOINTS
 
 
 def _add_read(tally: Tally, read: Read) -> None:

@@ -6,7 +6,7 @@ import logging
 from typing import Final
 
 from legacy_adapters.migration.parity.pool import get_pool
-from legacy_adapters.migration.parity.tallies import Where, counts
+from legacy_adapters.migration.parity.tallies import Where, is_endpoint
 from legacy_adapters.migration.stages.cache import STAGES
 from legacy_adapters.migration.stages.names import Stage
 
@@ -30,7 +30,7 @@ def note_read(
     if stage not in _WATCHED:
         return
     try:
-        if counts(endpoint):
+        if is_endpoint(endpoint):
             get_pool().note(_where(endpoint, stage), session_id, seconds, failed=failed)
     except Exception:  # whatever it is, the shopper has been answered
         logger.exception("A read could not be noted")
@@ -44,7 +44,7 @@ def note_write(endpoint: str, stage: Stage, session_id: str) -> None:
     if stage not in _WATCHED:
         return
     try:
-        if counts(endpoint):
+        if is_endpoint(endpoint):
             get_pool().offer(_where(endpoint, stage), session_id)
     except Exception:  # what was written is written
         logger.exception("A write could not be noted")

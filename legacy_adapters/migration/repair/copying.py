@@ -13,6 +13,7 @@ from django.db import transaction
 
 from legacy_adapters.exceptions import UnreadableRecordError
 from legacy_adapters.migration import marks
+from legacy_adapters.migration.importing import records
 from legacy_adapters.migration.importing.batches import import_batch
 from legacy_adapters.migration.importing.records import Reading
 from legacy_adapters.migration.old_stores import OldStores
@@ -27,6 +28,7 @@ from sessions_unified.signals import session_deleted
 from sessions_unified.tiers.database import Change
 
 if TYPE_CHECKING:
+    from legacy_adapters.base import LegacyAdapter
     from sessions_unified.snapshot import SessionSnapshot
     from sessions_unified.tiers import Tiers
     from sessions_unified.tiers.database import LockedRow
@@ -66,7 +68,9 @@ def repair(tiers: Tiers, session_id: str) -> bool:
 def _to_unified(tiers: Tiers, stores: OldStores, session_id: str, row: LockedRow | None) -> None:
     primary = stores.primary
     found = read(primary, session_id)
-    if found is None:
+    if found is None and row is not None and _never_was_there(tiers, primary, session_id):
+        _to_legacy(tiers, stores, row.copy.session)
+    elif found is None:
         _delete(tiers, session_id, row)
     elif row is None:
         source, store, fields = primary.source, primary.store, primary.fields
@@ -76,6 +80,16 @@ def _to_unified(tiers: Tiers, stores: OldStores, session_id: str, row: LockedRow
         remember(tiers, primary, found)
         if has_lost(found.session, session):
             _to_legacy(tiers, stores, session)
+
+
+def _never_was_there(tiers: Tiers, primary: LegacyAdapter, session_id: str) -> bool:
+    """Tell whether a session came from other stores alone: a cookie's, met by its contact.
+
+    That the primary store has none of it does not say that it was deleted there.
+    """
+    alias, source = tiers.database.alias, primary.source
+    is_from_elsewhere = session_id in records.elsewhere(alias, source, [session_id])
+    return is_from_elsewhere and session_id not in records.known(alias, source, [session_id])
 
 
 def _to_legacy(tiers: Tiers, stores: OldStores, session: SessionSnapshot) -> None:

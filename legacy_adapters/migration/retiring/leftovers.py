@@ -55,6 +55,13 @@ def _files() -> Iterator[str]:
     yield f"the folder {_APP}/, and the tests that import it"
     yield "funnel/legacy_settings.py, and the lines at the end of funnel/settings.py that use it"
     yield f"if the settings are your own: {_APP} in INSTALLED_APPS, LEGACY_ADAPTERS, MIGRATION"
+    yield (
+        f"{_APP} in pyproject.toml: packages of the wheel and of mypy, the sdist's include, "
+        "coverage's source, import-linter's root_packages and contracts"
+    )
+    yield f"in compose.yaml: the line COPY {_APP} {_APP}"
+    yield "tests/benchmarks/: migrating.py, importing.py, legacy.py; their names in catalogue.py"
+    yield f"what reads {_APP}_…: alerts in deploy/prometheus/, panels in deploy/grafana/"
     for alias in sorted(_aliases()):
         yield f'DATABASES["{alias}"]'
 
@@ -72,3 +79,7 @@ def _variables() -> Iterator[str]:
         name for name in os.environ if name.startswith(_VARIABLES) or name in _OTHER_VARIABLES
     )
     yield from found or ["nothing that is set here: look where the other processes are started"]
+    yield (
+        "compose.yaml passes them on: its lines SESSION_MANAGER, SYNCS_PER_MINUTE, LEGACY_…, "
+        "MIGRATION_…"
+    )

@@ -116,7 +116,7 @@ class Follower:
                 if self._is_due(view.epoch):
                     self._report(tiers, view.epoch)
             except TierUnavailableError:
-                return  # what was seen last stands, as DESIGN has it; the next turn comes soon
+                return  # reads go on by what was seen last; the next turn comes soon
 
     def _is_due(self, epoch: int) -> bool:
         if self._reported is None or self._reported[0] != epoch:

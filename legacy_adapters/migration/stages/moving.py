@@ -47,15 +47,13 @@ def move(
     reason: str,
     is_automatic: bool = False,
     gates: Sequence[dict[str, Any]] = (),
-    if_at: tuple[Stage, Decimal] | None = None,
 ) -> StageChange:
     """Bring an endpoint to a stage for so many percent; write down who did it, and why.
 
-    ``if_at``: only from there. A pause stays; what went back by itself is told until a person has
+    A pause stays; what went back by itself is told until a person has
     brought it forward.
 
     Raises:
-        OvertakenError: it is not ``if_at``.
         MovingTimeoutError: a write held the stages still for too long.
         OperationalError: the database did not answer.
 
@@ -66,8 +64,6 @@ def move(
         now = tiers.clock.now()
         found = rows(EndpointStage).filter(pk=endpoint).first()
         before = found or EndpointStage(endpoint=endpoint, stage=Stage.OFF, percent=Decimal(100))
-        if if_at is not None and if_at != (Stage(before.stage), before.percent):
-            raise OvertakenError
         after = _after(before, stage, Decimal(str(percent)), now)
         if is_automatic:
             after.demoted_at = now
