@@ -11,8 +11,11 @@ class LegacyAdaptersConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks; follow what sweeps do while the site is being moved."""
+        """Register the checks; let a scrape ask; follow what sweeps do while the site is moved."""
         from legacy_adapters import checks
-        from legacy_adapters.migration import settling
+        from legacy_adapters.migration import measuring, settling
+        from sessions_unified.monitoring import exposition
 
+        if measuring.measure not in exposition.ASKS:
+            exposition.ASKS.append(measuring.measure)
         settling.listen()

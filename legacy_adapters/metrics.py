@@ -6,6 +6,8 @@ from typing import Final
 
 from prometheus_client import Counter, Histogram
 
+from sessions_unified.metrics import Measured
+
 _LATENCIES: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
 LEGACY_TOKENS: Final = Counter(
@@ -70,4 +72,35 @@ DEMOTIONS: Final = Counter(
     "legacy_adapters_demotions",
     "Endpoints that went back to `shadow` by themselves. reason: mismatches, errors, latency.",
     ["endpoint", "reason"],
+)
+MARKS: Final = Measured(
+    name="legacy_adapters_marks",
+    documentation="Sessions that were written on one side and not yet on the other. state: waiting "
+    "(for a worker), dead (given up: for a person).",
+    labelnames=("state",),
+)
+OLDEST_MARK: Final = Measured(
+    name="legacy_adapters_oldest_mark_seconds",
+    documentation="For how long the oldest that a worker is to come to has waited; 0: there is "
+    "none.",
+)
+STAGE: Final = Measured(
+    name="legacy_adapters_stage",
+    documentation="How far an endpoint is: 0 `off`, 1 `dual_write`, 2 `shadow`, 3 `live`, 4 "
+    "`ramp_down`, 5 `complete`.",
+    labelnames=("endpoint",),
+)
+STAGE_PERCENT: Final = Measured(
+    name="legacy_adapters_stage_percent",
+    documentation="For what part of the sessions, 0 to 100; the others are at the stage before.",
+    labelnames=("endpoint",),
+)
+DEMOTED: Final = Measured(
+    name="legacy_adapters_demoted",
+    documentation="1 from when an endpoint went back by itself until a person brings it forward.",
+    labelnames=("endpoint",),
+)
+PROCESSES_BEHIND: Final = Measured(
+    name="legacy_adapters_processes_behind",
+    documentation="Living processes that have not seen the last stage change.",
 )

@@ -1,7 +1,7 @@
 """A live shop that is being moved: its processes, its shoppers, and what befalls them.
 
 Two web processes, Celery's worker and its beat stand behind proxies to Redis, to our database and
-to the old shop's. The test's own process is the operator's.
+to the old shop's. The test's own process is the operator's: see `tests.migration_operator`.
 """
 
 from __future__ import annotations
@@ -11,42 +11,35 @@ import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from django.core.management import call_command
-from django.db.models import Count
+from django.utils import timezone
 
 from funnel.local import programs
 from funnel.local.child import Child
-from funnel.payments.models import ChargeAttempt
-from funnel.payments.sandbox.models import SandboxCharge
-from legacy_adapters.merging.comparing import differing
-from legacy_adapters.migration import operating
-from legacy_adapters.migration.gates.gate import GatesShutError
-from legacy_adapters.migration.stages.names import Endpoint, Stage
+from legacy_adapters.migration.repair.working import LEASE_SECONDS
 from legacy_adapters.models import WriteMark
-from sessions_unified.tiers import get_tiers
+from legacy_adapters.tables import rows
 from tests.fault_site import FaultSite, fault_site, proxy_to, site_environment
-from tests.migrating import MANAGER, SECRET, table
+from tests.migrating import MANAGER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from funnel.simulation import Simulation
-    from legacy_adapters.migration.operating import EndpointStatus
     from tests.fault_proxy import FaultProxy
     from tests.fault_servers import OwnServer
 
-State = ChargeAttempt.State
-ACTOR: Final = "tester"
-REASON: Final = "a journey"
+SECRET: Final = "the old shop's own secret without a comma"
+"""What its cookie is signed with: a comma would make two of it in the environment."""
 MIGRATION: Final[dict[str, Any]] = {
     "STAGE_CACHE_SECONDS": 0.1,
     "PROCESS_TIMEOUT_SECONDS": 2,
     "RECHECK_SECONDS": 0.5,
-    "MIN_COMPARISONS": 2,
-    "PARITY_THRESHOLD": 0.2,
+    "MIN_COMPARISONS": 30,
+    "PARITY_THRESHOLD": 0.8,
     "UNLISTED_LIFE_SECONDS": {"cookie": 1, "memory_cache": 1, "local_storage": 1},
     "DEMOTE_AFTER_ERRORS": 100_000,  # what is broken here is to be come through, not left
     "DEMOTE_LATENCY_RATIO": 0,
@@ -122,6 +115,14 @@ class Shop:
         self.worker.child.kill()
         self.worker.start()
 
+    def kill_worker_repairing(self) -> None:
+        """SIGKILL the worker while sessions are in its hands that it has not repaired."""
+        before = last_claim()
+        with self.no_legacy():
+            wait_for(lambda: last_claim() > before)
+            self.happened["of these repairing"] += 1
+            self.kill_worker()
+
     @contextmanager
     def no_legacy(self) -> Iterator[None]:
         """Cut everybody off from the old shop's database."""
@@ -194,139 +195,46 @@ def _program(
         program.show_log()
 
 
-class Operator:
-    """Moves the endpoints by the same door as the commands, when the gates let them."""
-
-    def __init__(self, *, patience_seconds: float = 60) -> None:
-        self.moves = 0
-        self.shut: Counter[str] = Counter()
-        self._patience_seconds = patience_seconds
-
-    def advance(self, endpoint: Endpoint, *, stage: Stage, percent: float = 100) -> None:
-        """Go on to a stage as soon as its gates open."""
-        deadline = time.monotonic() + self._patience_seconds
-        while True:
-            try:
-                operating.advance(
-                    get_tiers(),
-                    endpoint,
-                    stage=stage,
-                    percent=percent,
-                    actor=ACTOR,
-                    reason=REASON,
-                )
-            except GatesShutError as exc:
-                self.shut.update(each.name for each in exc.gates)
-                if time.monotonic() > deadline:
-                    raise
-            except operating.MovingTimeoutError:
-                self.shut["writes under way"] += 1
-            else:
-                self.moves += 1
-                return
-            time.sleep(0.1)
-
-    def advance_all(self, stage: Stage, *, but: Endpoint | None = None) -> None:
-        for endpoint in Endpoint:
-            if endpoint is not but:
-                self.advance(endpoint, stage=stage)
-
-    def rollback(self, endpoint: Endpoint, *, stage: Stage, percent: float = 100) -> None:
-        operating.rollback(
-            get_tiers(), endpoint, stage=stage, percent=percent, actor=ACTOR, reason=REASON
-        )
-        self.moves += 1
-
-    def rollback_all(self, stage: Stage) -> None:
-        """Bring back those that have not come along with another yet."""
-        for endpoint in Endpoint:
-            if self.status(endpoint).stage.rank > stage.rank:
-                self.rollback(endpoint, stage=stage)
-
-    @staticmethod
-    def status(endpoint: Endpoint) -> EndpointStatus:
-        return next(each for each in operating.statuses(get_tiers()) if each.endpoint == endpoint)
-
-    @staticmethod
-    def backfill(*, is_catch_up: bool = False) -> None:
-        given = {"catch_up": True} if is_catch_up else {}
-        call_command("backfill_sessions", source="database", verbosity=0, **given)
-
-
 @dataclass(kw_only=True)
 class Shoppers:
     """They come at a steady rate, in a thread of their own, until they are told to stop."""
 
     simulation: Simulation
-    _is_closing: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._come, name="shoppers")
+        self.simulation.closed.clear()
+        self._thread = threading.Thread(target=self.simulation.run, name="shoppers")
         self._thread.start()
         return self
 
     def __exit__(self, *raised: object) -> None:
         """Let nobody new in, and those who are inside finish."""
-        self._is_closing.set()
+        self.simulation.closed.set()
         self._thread.join()
 
-    def _come(self) -> None:
-        while not self._is_closing.is_set():
-            self.simulation.run(seconds=3)
+    def be_served(self, requests: int = 40) -> None:
+        """Wait until so many more requests were answered."""
+        served = self._served
+        wait_for(lambda: self._served - served >= requests)
+
+    @property
+    def _served(self) -> int:
+        answers = self.simulation.tally.answers
+        return answers["2xx"] + answers["4xx"]
 
 
-def undone() -> list[str]:
-    """Return what waits for a repair, and the charges that wait for their outcome."""
-    marks = WriteMark.objects.values_list("session_id", "side", "attempts", "is_dead", "problem")
-    charges = ChargeAttempt.objects.filter(state__in=[State.CLAIMED, State.UNKNOWN])
-    found = [f"marked: {each}" for each in marks]
-    return found + [f"{each.session_id}: {each.purpose} is {each.state}" for each in charges]
-
-
-def wait_until_drained(*, seconds: float = 30) -> None:
-    """Wait until the worker has repaired everything, and knows what became of each charge."""
+def wait_for(condition: Callable[[], object], *, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
-    while left := undone():
-        assert time.monotonic() < deadline, left
-        time.sleep(0.1)
+    while not condition():
+        assert time.monotonic() < deadline, condition
+        time.sleep(0.02)
 
 
-def money_problems() -> list[str]:
-    """Return what the sandbox charged and the shop does not stand by, or charged twice."""
-    attempts = ChargeAttempt.objects.all()
-    taken = attempts.filter(state=State.SUCCEEDED).values("session_id", "purpose")
-    twice = taken.annotate(times=Count("pk")).filter(times__gt=1)
-    found = [
-        f"{each['session_id']} paid {each['times']} times: {each['purpose']}" for each in twice
-    ]
-    booked = {each.gateway_order_id: each for each in attempts}
-    paid = {(each["session_id"], each["purpose"]) for each in taken}
-    for charge in SandboxCharge.objects.all():
-        attempt = booked.get(charge.order_id)
-        state = None if attempt is None else attempt.state
-        # Of a session that was deleted or over meanwhile; staff are shown it, to give it back.
-        if attempt is not None and state == State.SURPLUS:
-            is_known = (attempt.session_id, attempt.purpose) not in paid
-        else:
-            is_known = state in {State.SUCCEEDED, State.VOIDED, State.REFUNDED}
-        if not is_known:
-            found.append(f"{charge.order_id} was charged, and is {state}")
-    charged = set(SandboxCharge.objects.values_list("order_id", flat=True))
-    sold = attempts.filter(state=State.SUCCEEDED).exclude(gateway="imported")
-    missing = set(sold.values_list("gateway_order_id", flat=True)) - charged
-    return found + [f"{each} is taken for paid, and was not charged" for each in missing]
+def last_claim() -> datetime:
+    """Return until when a worker has taken a session for itself at most; before that: now.
 
-
-def disagreements(session_ids: Sequence[str]) -> list[str]:
-    """Return the sessions of which the two sides do not say the same."""
-    tiers, adapter, found = get_tiers(), table(), []
-    for session_id in session_ids:
-        record, copy = adapter.peek(session_id), tiers.database.peek(session_id)
-        if record is None or copy is None:
-            if (record is None) is not (copy is None):
-                found.append(f"{session_id}: only {'unified' if record is None else 'legacy'}")
-            continue
-        there, now = adapter.to_unified(record), tiers.clock.now()
-        fields = differing(there, copy.session, fields=adapter.fields, now=now)
-        found += [f"{session_id}: {', '.join(fields)}"] if fields else []
-    return found
+    None other waits for as long.
+    """
+    soon = timezone.now() + timedelta(seconds=LEASE_SECONDS / 2)
+    waiting = rows(WriteMark).filter(due_at__gt=soon).order_by("-due_at")
+    return waiting.values_list("due_at", flat=True).first() or soon

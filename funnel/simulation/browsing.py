@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
 
 from funnel.simulation.old_shop import COOKIE, forgotten_entry
 from funnel.simulation.shopper import LeftError, is_open
@@ -10,8 +12,11 @@ from funnel.simulation.shopper import LeftError, is_open
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from funnel.simulation.client import Answer
     from funnel.simulation.old_shop import OldSession
     from funnel.simulation.shopper import Shopper
+
+_AGAIN_SECONDS: Final = 0.5
 
 
 class OldBrowser:
@@ -38,7 +43,7 @@ class OldBrowser:
         shopper = self._shopper
         shopper.browser.cookies[COOKIE] = session.cookie(secret)
         self._entries[session.id] = session.entry()
-        answer = shopper.ask("come back", "GET", f"/api/session/{session.id}")
+        answer = self._come_back(session.id)
         shopper.settle("come back", answer)
         shopper.adopt(answer.body)
         said = shopper.facts.said
@@ -48,6 +53,19 @@ class OldBrowser:
             shopper.world.ledger.note("lost", session.id, says)
         if said["currentStep"] == "processing":
             raise LeftError  # staff must look at it: nobody knows whether it was paid
+
+    def _come_back(self, session_id: str) -> Answer:
+        """Ask for it by the old cookie, which opens nothing while the old shop's store is away."""
+        shopper = self._shopper
+        until = time.monotonic() + shopper.world.patience_seconds
+        while True:
+            answer = shopper.ask("come back", "GET", f"/api/session/{session_id}")
+            is_late = time.monotonic() + _AGAIN_SECONDS > until
+            if answer.status != HTTPStatus.UNAUTHORIZED or is_late:
+                return answer
+            shopper.world.tally.note("old cookie opened nothing yet")
+            if shopper.world.stop.wait(_AGAIN_SECONDS):
+                raise LeftError
 
     def sync(self) -> None:
         """Send what localStorage holds, and hold what the site says."""

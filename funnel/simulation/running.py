@@ -58,6 +58,8 @@ class Simulation:
     Attributes:
         ledger: what was acknowledged.
         tally: what was sent and came back.
+        stop: set it, and everybody leaves at once.
+        closed: set it, and nobody new comes in; those inside finish.
 
     Raises:
         NotLoopbackError: the site is not on this machine.
@@ -83,6 +85,7 @@ class Simulation:
         self.rate = rate
         self.concurrency = concurrency
         self.stop = threading.Event()
+        self.closed = threading.Event()
         self._first = self._began = self._ended = 0.0
         self._old = OldSessions(old_sessions, secret=cookie_secret)
         self._number = 0
@@ -119,7 +122,7 @@ class Simulation:
         tell: Callable[[], object] | None = None,
         tell_seconds: float = 5,
     ) -> None:
-        """Have shoppers come until a bound is reached, or `stop` is set; those inside finish.
+        """Have shoppers come until a bound is reached, or the shop is closed; those inside finish.
 
         It may be called again, to go on. ``tell`` is called every few seconds.
         """
@@ -141,7 +144,7 @@ class Simulation:
         """Yield the number of each shopper when they are due, and there is room."""
         begun, due = 0, time.monotonic()
         ends_at = due + (float("inf") if seconds is None else seconds)
-        while not self.stop.is_set() and time.monotonic() < ends_at and begun != most:
+        while self._is_open and time.monotonic() < ends_at and begun != most:
             says.now_and_then()
             now = time.monotonic()
             if now < due:
@@ -176,6 +179,10 @@ class Simulation:
         """Send everybody home, and close the connections."""
         self.stop.set()
         self._world.site.close()
+
+    @property
+    def _is_open(self) -> bool:
+        return not self.stop.is_set() and not self.closed.is_set()
 
     @contextmanager
     def _timed(self) -> Iterator[None]:

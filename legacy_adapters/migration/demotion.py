@@ -12,8 +12,9 @@ from django.db import Error as DatabaseError
 from legacy_adapters import metrics
 from legacy_adapters.migration.catching_up import UnsettledError
 from legacy_adapters.migration.conf import Conf, get_conf
-from legacy_adapters.migration.operating import MAX_REASON, demote
-from legacy_adapters.migration.parity.summing import Parity, summed
+from legacy_adapters.migration.operating import MAX_REASON, MoveRefusedError, demote
+from legacy_adapters.migration.parity.histograms import percentile
+from legacy_adapters.migration.parity.summing import Parity, last_legacy_ms, summed
 from legacy_adapters.migration.stages.moving import MovingTimeoutError, OvertakenError
 from legacy_adapters.migration.stages.names import Endpoint, Stage
 from legacy_adapters.migration.stages.view import Place
@@ -22,6 +23,7 @@ from legacy_adapters.tables import rows
 from sessions_unified.exceptions import TierUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from legacy_adapters.models import StageChange
@@ -82,7 +84,7 @@ def _judge(place: EndpointStage, parity: Parity) -> Verdict | None:
     for kind, reason in (
         ("mismatches", _mismatches(parity, conf)),
         ("errors", _errors(parity, conf)),
-        ("latency", _latency(parity, conf)),
+        ("latency", _latency(Endpoint(place.endpoint), parity, conf)),
     ):
         if reason is not None:
             return Verdict(endpoint=Endpoint(place.endpoint), at=place, kind=kind, reason=reason)
@@ -109,19 +111,28 @@ def _errors(parity: Parity, conf: Conf) -> str | None:
     )
 
 
-def _latency(parity: Parity, conf: Conf) -> str | None:
-    legacy, unified = parity.p95["legacy"], parity.p95["unified"]
-    samples = min(sum(parity.legacy_ms.values()), sum(parity.unified_ms.values()))
-    if not conf.DEMOTE_LATENCY_RATIO or samples < _LEAST_SAMPLES:
+def _latency(endpoint: Endpoint, parity: Parity, conf: Conf) -> str | None:
+    """Judge by what shoppers wait for; an endpoint that hardly reads, by the comparisons' reads."""
+    unified = _p95(parity.served_ms) if _is_enough(parity.served_ms) else _p95(parity.unified_ms)
+    if not conf.DEMOTE_LATENCY_RATIO or unified is None or unified <= conf.DEMOTE_LATENCY_MIN_MS:
         return None
-    if legacy is None or unified is None or unified <= conf.DEMOTE_LATENCY_MIN_MS:
+    is_recent = _is_enough(parity.legacy_ms)
+    legacy = _p95(parity.legacy_ms if is_recent else last_legacy_ms(endpoint))
+    if legacy is None or unified <= conf.DEMOTE_LATENCY_RATIO * legacy:
         return None
-    if unified <= conf.DEMOTE_LATENCY_RATIO * legacy:
-        return None
+    side = "the legacy side" if is_recent else "the legacy side, when it was last compared,"
     return (
-        f"95 % of reads took {unified:.0f} ms, of the legacy side {legacy:.1f} ms "
+        f"95 % of reads took {unified:.0f} ms, of {side} {legacy:.1f} ms "
         f"(limit {conf.DEMOTE_LATENCY_RATIO:g} times, and {conf.DEMOTE_LATENCY_MIN_MS:g} ms)"
     )
+
+
+def _p95(histogram: Mapping[str, int]) -> float | None:
+    return percentile(histogram, 0.95) if _is_enough(histogram) else None
+
+
+def _is_enough(histogram: Mapping[str, int]) -> bool:
+    return sum(histogram.values()) >= _LEAST_SAMPLES
 
 
 def _demote_all(tiers: Tiers, now: datetime | None) -> list[StageChange]:
@@ -150,7 +161,7 @@ def _demote(tiers: Tiers, verdict: Verdict) -> StageChange | None:
             if_at=place,
             gates=[gate],
         )
-    except OvertakenError:
+    except (OvertakenError, MoveRefusedError):  # the latter: between two looks at where it is
         return None
     except (MovingTimeoutError, UnsettledError) as exc:
         logger.warning("%s is to be demoted, and waits: %s", verdict.endpoint, exc)

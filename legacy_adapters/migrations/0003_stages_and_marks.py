@@ -189,6 +189,7 @@ class Migration(migrations.Migration):
                 ("failed", models.PositiveBigIntegerField(default=0)),
                 ("reads", models.PositiveBigIntegerField(default=0)),
                 ("errors", models.PositiveBigIntegerField(default=0)),
+                ("served_ms", models.JSONField(default=dict)),
                 ("legacy_ms", models.JSONField(default=dict)),
                 ("unified_ms", models.JSONField(default=dict)),
                 ("fields", models.JSONField(default=dict)),

@@ -18,9 +18,9 @@ class ParityMinute(models.Model):
     ``compared`` = ``agreed`` + ``transient`` + ``confirmed``: a transient difference was gone at
     the second look. ``shed``: not compared, because all threads were busy. ``failed``: a side did
     not answer the comparison. ``errors``: of ``reads`` that the endpoint answered, those that
-    failed on the unified side. ``legacy_ms`` and ``unified_ms`` count the comparisons' reads by
-    how long they took: the upper bound in milliseconds as text → how many. ``fields``: name → how
-    often it was confirmed to differ.
+    failed on the unified side. ``served_ms`` counts these reads, failed ones too, by how long they
+    took: the upper bound in milliseconds as text → how many. ``legacy_ms`` and ``unified_ms`` count
+    the comparisons' reads so. ``fields``: name → how often it was confirmed to differ.
     """
 
     endpoint = models.CharField(max_length=32, choices=Endpoint.choices)
@@ -35,6 +35,7 @@ class ParityMinute(models.Model):
     failed = models.PositiveBigIntegerField(default=0)
     reads = models.PositiveBigIntegerField(default=0)
     errors = models.PositiveBigIntegerField(default=0)
+    served_ms = models.JSONField(default=dict)
     legacy_ms = models.JSONField(default=dict)
     unified_ms = models.JSONField(default=dict)
     fields = models.JSONField(default=dict)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connection, connections
+from msgspec import structs
 
-from legacy_adapters.migration import demotion
+from legacy_adapters.database import DatabaseAdapter
+from legacy_adapters.migration import demotion, operating
 from legacy_adapters.migration.demotion import check
 from legacy_adapters.migration.parity import pool
 from legacy_adapters.migration.parity.summing import minutes, parity_of
@@ -19,7 +21,11 @@ from legacy_adapters.migration.stages import moving, store
 from legacy_adapters.migration.stages.cache import STAGES
 from legacy_adapters.migration.stages.names import Endpoint, Stage
 from legacy_adapters.models import EndpointStage, ParityMinute, StageChange
+from sessions_unified import get_manager
+from sessions_unified.money import quantize
 from sessions_unified.tiers import get_tiers
+from sessions_unified.tiers import rows as reading
+from sessions_unified.tiers.database import DatabaseTier
 from tests.charges import start
 from tests.managing import wait_for
 from tests.migrating import migrating_shop, to_stage
@@ -27,8 +33,13 @@ from tests.parity import FAST, change_here, read, wait_for_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from decimal import Decimal
 
     from pytest_django.fixtures import SettingsWrapper
+
+    from legacy_adapters.base import LegacyRecord
+    from sessions_unified.snapshot import SessionSnapshot
+    from sessions_unified.tiers import Copy
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("gateway")]
 
@@ -99,6 +110,42 @@ def test_a_bug_of_the_unified_side_demotes_the_endpoint_by_itself(
     wait_for(lambda: getattr(STAGES._view, "epoch", None) == change.pk)  # without a read
 
 
+def reads_cents(amount: Decimal, currency: str) -> Decimal:
+    return quantize(amount / 100, currency)
+
+
+def maps_no_products(self: DatabaseAdapter, record: LegacyRecord) -> SessionSnapshot:
+    return structs.replace(TO_UNIFIED(self, record), products=())
+
+
+TO_UNIFIED = DatabaseAdapter.to_unified
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "bug", "field"),
+    [
+        (reading, "quantize", reads_cents, "amount"),
+        (DatabaseAdapter, "to_unified", maps_no_products, "products"),
+    ],
+    ids=["reading", "mapping"],
+)
+def test_a_bug_in_the_code_is_confirmed_and_demotes(
+    monkeypatch: pytest.MonkeyPatch, where: Any, name: str, bug: Any, field: str
+) -> None:
+    to_stage("live")
+    session_id = start()
+    monkeypatch.setattr(where, name, bug)
+
+    for _ in range(5):
+        read(session_id)
+    wait_for_counts(confirmed=5)
+    changes = check(get_tiers())
+
+    assert [change.endpoint for change in changes] == ["session.detail"]
+    assert f"5 confirmed differences of 5 comparisons (limit 5): {field} 5" in changes[0].reason
+    assert stage_of() == ("shadow", 100)
+
+
 @alone
 @pytest.mark.usefixtures("still")
 def test_a_new_advance_starts_afresh_even_within_the_same_minute() -> None:
@@ -133,23 +180,55 @@ def test_errors_demote_if_they_are_many_and_a_part_of_all(
         assert found[0].reason == "20 of 2000 reads failed (limit 20, and 1.00%)"
 
 
+# What the legacy side took is measured by threads of a busy machine: the least decides here, and
+# the ratio in the tests below.
+SLOW = {"DEMOTE_LATENCY_RATIO": 0.01, "DEMOTE_LATENCY_MIN_MS": 20, "SHADOW_QUEUE": 1000}
+
+
+def slow_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have our database take 20 ms longer for every session that it is asked for."""
+    plain = DatabaseTier.peek
+
+    def peek_slowly(self: DatabaseTier, session_id: str) -> Copy | None:
+        self.fetch("SELECT pg_sleep(0.02)", [])
+        return plain(self, session_id)
+
+    monkeypatch.setattr(DatabaseTier, "peek", peek_slowly)
+
+
+def read_afresh(session_id: str, *, times: int) -> None:
+    """Read as shoppers do that no cache serves."""
+    for _ in range(times):
+        get_manager("session.detail").get_session(session_id, fresh=True)
+    pool.flush()
+
+
 @pytest.mark.usefixtures("still")
-def test_a_unified_side_much_slower_than_the_legacy_one_demotes(settings: SettingsWrapper) -> None:
-    limits = {"DEMOTE_LATENCY_RATIO": 0.000_1, "DEMOTE_LATENCY_MIN_MS": 0, "SHADOW_QUEUE": 1000}
-    settings.MIGRATION = {**FAST, **limits}
+def test_a_unified_side_that_shoppers_wait_for_demotes_at_live_and_at_ramp_down(
+    settings: SettingsWrapper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.MIGRATION = {**FAST, **SLOW}
     to_stage("live")
     session_id = start()
-    for _ in range(49):
-        read(session_id)
-    wait_for_counts(agreed=49)
-    assert check(get_tiers()) == []
-
-    read(session_id)
+    read_afresh(session_id, times=50)
     wait_for_counts(agreed=50)
+    slow_down(monkeypatch)
 
-    (change,) = check(get_tiers())
-    assert change.gates[0]["name"] == "latency"
-    assert "of the legacy side" in change.reason
+    read_afresh(session_id, times=25)
+    (at_live,) = check(get_tiers())
+
+    assert at_live.gates[0]["name"] == "latency"
+    assert at_live.endpoint == "session.detail"
+    assert ", of the legacy side " in at_live.reason
+
+    to_stage("ramp_down")
+    read_afresh(session_id, times=49)
+    assert check(get_tiers()) == []  # too few yet
+    read_afresh(session_id, times=1)
+    (at_ramp_down,) = check(get_tiers())
+
+    assert (at_ramp_down.from_stage, at_ramp_down.to_stage) == ("ramp_down", "shadow")
+    assert "of the legacy side, when it was last compared, " in at_ramp_down.reason
 
 
 def minute_of(**fields: Any) -> ParityMinute:
@@ -185,6 +264,49 @@ def test_latency_is_judged_by_ratio_by_a_least_and_by_enough_samples(
 
     assert bool(check(get_tiers())) is demotes
     assert stage_of() == ("shadow" if demotes else "ramp_down", 100)
+
+
+@alone
+@pytest.mark.parametrize(
+    ("served_ms", "legacy_ms", "days", "demotes"),
+    [
+        ({"200": 100}, {"20": 100}, 0, True),
+        ({"200": 100}, {"20": 100}, 30, True),  # the last that is known
+        ({"200": 100}, {"50": 100}, 30, False),  # not five times
+        ({"200": 100}, {"20": 49}, 30, False),  # too few
+        ({"5": 100}, {"20": 100}, 0, False),  # shoppers do not wait; the comparisons' reads do
+        ({"200": 49}, {"1": 100}, 0, False),  # too few, and the comparisons' are few as well
+    ],
+)
+def test_what_shoppers_waited_for_is_judged_by_the_last_legacy_figure(
+    served_ms: dict[str, int], legacy_ms: dict[str, int], days: int, demotes: bool
+) -> None:
+    to_stage("ramp_down")
+    now = get_tiers().clock.now().replace(second=0, microsecond=0)
+    many = sum(served_ms.values()) > 49
+    minute_of(stage="ramp_down", served_ms=served_ms, unified_ms={"500": 100 if many else 49})
+    minute_of(stage="live", legacy_ms=legacy_ms, minute=now - timedelta(days=days))
+    minute_of(stage="live", legacy_ms={"1": 900}, minute=now - timedelta(days=days + 1))
+    minute_of(endpoint="upsell.process", legacy_ms={"1": 900})
+
+    assert bool(check(get_tiers())) is demotes
+
+
+@alone
+@pytest.mark.usefixtures("still")
+def test_reads_that_fail_slowly_are_slow(settings: SettingsWrapper) -> None:
+    settings.MIGRATION = {**FAST, "DEMOTE_AFTER_ERRORS": 1_000}
+    to_stage("ramp_down")
+    minute_of(stage="live", legacy_ms={"5": 50})
+    for number in range(50):
+        seconds = 2 if number < 5 else 0.001
+        where = ("session.detail", Stage.RAMP_DOWN, "ws_1")
+        note_read(*where, seconds=seconds, failed=seconds > 1)
+    pool.flush()
+
+    (change,) = check(get_tiers())
+
+    assert change.gates[0]["name"] == "latency"
 
 
 @alone
@@ -231,6 +353,24 @@ def test_a_person_who_was_quicker_is_not_overruled() -> None:
 
     assert demotion._demote(get_tiers(), verdict) is None
     assert stage_of() == ("ramp_down", 100)
+
+
+@alone
+def test_a_person_who_is_quicker_between_two_looks_is_not_overruled_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    to_stage("live")
+    minute_of(compared=9, confirmed=9)
+    plain = operating.go_back
+
+    def go_back_late(*args: Any, **kwargs: Any) -> StageChange:
+        to_stage("dual_write", "session.detail")
+        return plain(*args, **kwargs)
+
+    monkeypatch.setattr(operating, "go_back", go_back_late)
+
+    assert check(get_tiers()) == []
+    assert stage_of() == ("dual_write", 100)
 
 
 def test_writes_under_way_hold_it_up_until_the_next_check(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -459,6 +459,7 @@ def test_what_several_processes_counted_is_added() -> None:
     assert (live.compared, live.agreed, live.confirmed) == (4, 2, 2)
     assert (live.reads, live.errors, shadow.reads, shadow.errors) == (2, 2, 2, 0)
     assert (live.legacy_ms, live.unified_ms, live.fields) == ({"5": 4}, {"50": 4}, {"email": 2})
+    assert (live.served_ms, shadow.served_ms) == ({"5": 2}, {"5": 2})  # failed ones too
     finding = ParityFinding.objects.get()
     assert (finding.times, finding.first_seen_at) == (2, NOW)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from legacy_adapters.migration.parity.tallies import COUNTS, MOST_FINDINGS, Taken
+from legacy_adapters.migration.parity.tallies import COUNTS, MAPS, MOST_FINDINGS, Taken
 
 if TYPE_CHECKING:
     from sessions_unified.tiers.database import DatabaseTier
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 _MINUTES: Final = "legacy_adapters_parityminute"
 _FINDINGS: Final = "legacy_adapters_parityfinding"
 _KEY: Final = "endpoint, stage, epoch, minute"
-_MAPS: Final = ("legacy_ms", "unified_ms", "fields")
 
 
 def _sum(name: str) -> str:
@@ -32,14 +31,14 @@ def _sum(name: str) -> str:
 # In the order of their keys, so that two processes wait for each other, and never each for the
 # other.
 _ADD_MINUTES: Final = (
-    f"INSERT INTO {_MINUTES} AS total ({_KEY}, {', '.join((*COUNTS, *_MAPS))}) "  # noqa: S608
-    f"SELECT {_KEY}, {', '.join((*COUNTS, *_MAPS))} FROM jsonb_to_recordset(%s::jsonb) AS t("
+    f"INSERT INTO {_MINUTES} AS total ({_KEY}, {', '.join((*COUNTS, *MAPS))}) "  # noqa: S608
+    f"SELECT {_KEY}, {', '.join((*COUNTS, *MAPS))} FROM jsonb_to_recordset(%s::jsonb) AS t("
     "endpoint text, stage text, epoch bigint, minute timestamptz, "
     f"{', '.join(f'{name} bigint' for name in COUNTS)}, "
-    f"{', '.join(f'{name} jsonb' for name in _MAPS)}) ORDER BY {_KEY} "
+    f"{', '.join(f'{name} jsonb' for name in MAPS)}) ORDER BY {_KEY} "
     f"ON CONFLICT ({_KEY}) DO UPDATE SET "
     f"{', '.join(f'{name} = total.{name} + excluded.{name}' for name in COUNTS)}, "
-    f"{', '.join(map(_sum, _MAPS))} RETURNING 1"
+    f"{', '.join(map(_sum, MAPS))} RETURNING 1"
 )
 
 _ADD_FINDINGS: Final = (
@@ -82,7 +81,7 @@ def _minutes(taken: Taken) -> list[dict[str, Any]]:
             **where._asdict(),
             "minute": minute,
             **{name: tally.counts[name] for name in COUNTS},
-            **{name: getattr(tally, name) for name in _MAPS},
+            **{name: getattr(tally, name) for name in MAPS},
         }
         for (where, minute), tally in taken.tallies.items()
     ]

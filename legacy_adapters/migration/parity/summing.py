@@ -14,7 +14,7 @@ from django.db.models import Max
 
 from legacy_adapters.migration.conf import get_conf
 from legacy_adapters.migration.parity.histograms import added, percentile
-from legacy_adapters.migration.parity.tallies import COUNTS
+from legacy_adapters.migration.parity.tallies import COUNTS, MAPS
 from legacy_adapters.models import ParityMinute, StageChange
 from legacy_adapters.tables import rows
 
@@ -33,7 +33,9 @@ class Parity:
     Attributes:
         lower_bound: what part agrees at least, 0 to 1; None: nothing was compared.
         last_at: the minute of the last comparison.
-        legacy_ms: how many reads of the legacy side took at most so many milliseconds (text).
+        served_ms: how many reads that the endpoint answered took at most so many milliseconds
+            (text).
+        legacy_ms: as many of the comparisons' reads of the legacy side.
         unified_ms: as many of the unified side.
         fields: name → how often it was confirmed to differ.
 
@@ -49,6 +51,7 @@ class Parity:
     errors: int = 0
     lower_bound: float | None = None
     last_at: datetime | None = None
+    served_ms: Mapping[str, int] = field(default_factory=dict)
     legacy_ms: Mapping[str, int] = field(default_factory=dict)
     unified_ms: Mapping[str, int] = field(default_factory=dict)
     fields: Mapping[str, int] = field(default_factory=dict)
@@ -93,6 +96,19 @@ def parity_of(tiers: Tiers, endpoint: Endpoint, stage: Stage, *, since: datetime
 def summed(endpoint: Endpoint, stages: Collection[Stage], *, since: datetime) -> Parity:
     """Return the sums since then, of the whole minutes, but of none that a change closed."""
     return _sum(_rows(endpoint, since).filter(stage__in=stages))
+
+
+def last_legacy_ms(endpoint: Endpoint) -> Mapping[str, int]:
+    """Return how long the legacy side took on the last day on which it was compared; {}: never.
+
+    However long ago that is: at `ramp_down` nothing is compared, and nothing newer is known.
+    """
+    found = rows(ParityMinute).filter(endpoint=endpoint).exclude(legacy_ms={})
+    last_at = found.aggregate(last=Max("minute"))["last"]
+    if last_at is None:
+        return {}
+    day = found.filter(minute__gt=last_at - timedelta(days=1))
+    return added(*day.values_list("legacy_ms", flat=True))
 
 
 def minutes(tiers: Tiers, endpoint: Endpoint, since: datetime) -> list[ParityMinute]:
@@ -150,6 +166,7 @@ def _sum(found: Iterable[ParityMinute]) -> Parity:
         **{name: getattr(total, name) for name in COUNTS},
         lower_bound=lower_bound(agreeing, total.compared, get_conf().CONFIDENCE),
         last_at=last_at,
+        served_ms=total.served_ms,
         legacy_ms=total.legacy_ms,
         unified_ms=total.unified_ms,
         fields=dict(Counter(total.fields).most_common()),
@@ -159,5 +176,5 @@ def _sum(found: Iterable[ParityMinute]) -> Parity:
 def _add(total: ParityMinute, other: ParityMinute) -> None:
     for name in COUNTS:
         setattr(total, name, getattr(total, name) + getattr(other, name))
-    for name in ("legacy_ms", "unified_ms", "fields"):
+    for name in MAPS:
         setattr(total, name, added(getattr(total, name), getattr(other, name)))

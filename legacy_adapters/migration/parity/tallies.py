@@ -26,8 +26,13 @@ COUNTS: Final = (
 )
 """The columns of `ParityMinute` that are plain counts."""
 
+MAPS: Final = ("served_ms", "legacy_ms", "unified_ms", "fields")
+"""Its columns that count by name."""
+
 _COMPARED: Final = frozenset({"agreed", "transient", "confirmed"})
 _ENDPOINTS: Final = frozenset(Endpoint.values)
+for _each in Endpoint.values:  # from 0 on: a series that begins with 1 has, for alerts, not grown
+    metrics.COMPARISONS.labels(_each, "confirmed")
 # What waits for a database that is down is bounded: hours of minutes, thousands of reads a second.
 _MOST_NOTES: Final = 200_000
 _MOST_ROWS: Final = 2_000
@@ -64,6 +69,7 @@ class Tally:
     """The sums of one row of `ParityMinute`."""
 
     counts: Counter[str] = field(default_factory=Counter)
+    served_ms: Counter[str] = field(default_factory=Counter)
     legacy_ms: Counter[str] = field(default_factory=Counter)
     unified_ms: Counter[str] = field(default_factory=Counter)
     fields: Counter[str] = field(default_factory=Counter)
@@ -71,9 +77,8 @@ class Tally:
     def add(self, other: Tally) -> None:
         """Add another's sums."""
         self.counts.update(other.counts)
-        self.legacy_ms.update(other.legacy_ms)
-        self.unified_ms.update(other.unified_ms)
-        self.fields.update(other.fields)
+        for name in MAPS:
+            getattr(self, name).update(getattr(other, name))
 
 
 @dataclass
@@ -172,6 +177,7 @@ def _add_read(tally: Tally, read: Read) -> None:
     side = read.where.stage.reads
     tally.counts["reads"] += 1
     tally.counts["errors"] += read.failed and side is Side.UNIFIED
+    tally.served_ms[label_of(read.seconds)] += 1
     metrics.STAGED_READ.labels(read.where.endpoint, side.value).observe(read.seconds)
     if read.failed:
         metrics.STAGED_READ_FAILURES.labels(read.where.endpoint, side.value).inc()
