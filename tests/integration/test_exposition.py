@@ -149,13 +149,13 @@ def test_a_measurement_that_takes_too_long_costs_the_others_nothing(
 
 
 def test_a_database_that_hangs_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exposition._database, "_ask", lambda: time.sleep(1))
-    monkeypatch.setattr(exposition._database, "_patience", 0.2)
+    monkeypatch.setattr(exposition._database, "_ask", lambda: time.sleep(3))
+    monkeypatch.setattr(exposition._database, "_patience", 0.8)
 
     first, second = _timed_scrape(), _timed_scrape()
 
-    assert 0.2 <= first < 0.8
-    assert second < 0.2
+    assert 0.8 <= first < 2.5
+    assert second < 0.8
 
 
 def _timed_scrape() -> float:
