@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from legacy_adapters.migration.routes import ROUTES
@@ -19,8 +20,12 @@ _MANAGER: Final = "legacy_adapters.migration.manager"
 
 
 def is_migrating() -> bool:
-    """Tell whether the site's manager follows the stages."""
-    return _follows_stages(get_conf().MANAGER)
+    """Tell whether the site's manager follows the stages; not of settings that make no sense."""
+    try:
+        path = get_conf().MANAGER
+    except (ImproperlyConfigured, TypeError):  # the core's checks say so
+        return False
+    return _follows_stages(path)
 
 
 @cache
