@@ -38,7 +38,7 @@ MIGRATION: Final[dict[str, Any]] = {
     "STAGE_CACHE_SECONDS": 0.1,
     "PROCESS_TIMEOUT_SECONDS": 2,
     "RECHECK_SECONDS": 0.5,
-    "MIN_COMPARISONS": 30,
+    "MIN_COMPARISONS": 20,
     "PARITY_THRESHOLD": 0.8,
     "UNLISTED_LIFE_SECONDS": {"cookie": 1, "memory_cache": 1, "local_storage": 1},
     "DEMOTE_AFTER_ERRORS": 100_000,  # what is broken here is to be come through, not left

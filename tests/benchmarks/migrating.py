@@ -6,6 +6,7 @@ import itertools
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from legacy_adapters.migration.manager import MigratingSessionManager
@@ -67,8 +68,10 @@ def shadow_overhead(bench: Bench) -> Measured:
 def _register(stage: Stage, what: str, operation: Callable[[Any], Operation]) -> None:
     def run(bench: Bench) -> Measured:
         with _shop(bench, stage) as ids:
-            ours = Side(start=lambda: operation(_migrating(bench)), keys=ids)
-            return _shorter(bench, ours, Side(start=lambda: operation(_plain(bench)), keys=ids))
+            fill = partial(bench.fill, bench.all_tiers)  # neither side finds what the other filled
+            ours = Side(start=lambda: operation(_migrating(bench)), keys=ids, prepare=fill)
+            plain = Side(start=lambda: operation(_plain(bench)), keys=ids, prepare=fill)
+            return _shorter(bench, ours, plain)
 
     run.__name__ = f"stage_{stage}_{what}"
     row(

@@ -84,7 +84,7 @@ def walk(seed: int) -> None:
     _check(walked, walked.losses())
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1))
 def test_the_books_add_up_while_the_shop_is_moved(seed: int) -> None:
     walk(seed)
 
