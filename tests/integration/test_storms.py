@@ -50,6 +50,15 @@ def count_loads(tiers: Tiers, monkeypatch: pytest.MonkeyPatch, seconds: float = 
     return loads
 
 
+def count_gaps(tiers: Tiers, monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Return the list of the times that L1 is emptied from now on, leases and all."""
+    gaps: list[None] = []
+    if tiers.memory is not None:
+        clear = tiers.memory.clear
+        monkeypatch.setattr(tiers.memory, "clear", lambda: (gaps.append(None), clear()))
+    return gaps
+
+
 def in_threads(count: int, work: Callable[[int], None]) -> None:
     """Run ``work`` in so many threads that begin together; close their connections."""
     start = threading.Barrier(count)
@@ -82,6 +91,7 @@ def test_r09_a_thousand_misses_of_one_session_are_one_load(
     session = UnifiedSessionManager(tiers=tiers).create_session(**ORDER)
     if tiers.channel is not None:  # its beginning is a gap, which ends the loads before it
         wait_for(tiers.channel.is_alive)
+    gaps = count_gaps(tiers, monkeypatch)
     loads = count_loads(tiers, monkeypatch, seconds=1.0)
     answers: list[SessionSnapshot] = []
 
@@ -91,7 +101,8 @@ def test_r09_a_thousand_misses_of_one_session_are_one_load(
     )
 
     assert answers == [session] * readers
-    assert len(loads) == 1
+    # On a busy machine so many threads may starve the channel, and a gap ends the loads before it.
+    assert 1 <= len(loads) <= 1 + len(gaps)
 
 
 def test_r09_a_leader_that_is_stuck_is_replaced_by_one_reader(
