@@ -32,6 +32,7 @@ def _carry_out(order: dict[str, Any]) -> None:
     from legacy_adapters.migration.repair.copying import repair
     from sessions_unified import get_manager
     from sessions_unified.tiers import get_tiers
+    from tests.charges import pay
     from tests.migrating_model import FAULTS, wrap
 
     wrap(pytest.MonkeyPatch())
@@ -39,6 +40,8 @@ def _carry_out(order: dict[str, Any]) -> None:
     FAULTS.die = lambda: os.kill(os.getpid(), signal.SIGKILL)
     if order["changes"] is None:
         repair(get_tiers(), order["session"])
+    elif order["changes"] == "pay":
+        pay(order["session"])
     else:
         get_manager("session.detail").update_session(order["session"], order["changes"])
     os._exit(0)

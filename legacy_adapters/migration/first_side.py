@@ -219,8 +219,8 @@ class FirstSide(MigratingReads):
                 if not allow_expired:
                     locked.check_alive()
                 yield locked
-                if locked.has_paid and self._is_elsewhere:
-                    # What was charged is ours to prove: if the legacy store's commit is lost then,
+                if locked.is_for_money and self._is_elsewhere:
+                    # What is charged is ours to prove: if the legacy store's commit is lost then,
                     # it is mended from our row; the other way round nobody could tell who paid.
                     turn.commit_after(legacy.pop_all())
             if locked.is_changed and locked.has_row:

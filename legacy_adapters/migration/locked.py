@@ -1,7 +1,8 @@
 """A session that lives in the legacy store, under its lock: what the money path reads and writes.
 
 The legacy store's transaction is open beside ours. It commits first: if ours is lost then, the mark
-stays, and repair brings our row up to what the legacy store says.
+stays, and repair brings our row up to what the legacy store says. Where a charge was opened or
+paid, ours commits first, and repair goes the other way.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class LegacyLockedSession(LockedSession):
 
     Attributes:
         session: its present state in the legacy store, own writes included.
-        has_paid: a payment was written, of the order or of an extra.
+        is_for_money: a charge was opened, or the payment of the order or of an extra was written.
 
     """
 
@@ -75,7 +76,7 @@ class LegacyLockedSession(LockedSession):
         self._found = found
         self._ours = None if row is None else row.copy.session
         self._keeps_up = keeps_up
-        self.has_paid = False
+        self.is_for_money = False
 
     @property
     def has_row(self) -> bool:
@@ -114,6 +115,7 @@ class LegacyLockedSession(LockedSession):
         if self._ours is None:
             self.bring_in()
         super().hold()
+        self.is_for_money = True
 
     def bring_in(self) -> None:
         """Have a row of our own that says what the legacy store does: for holds, events, payments.
@@ -147,7 +149,8 @@ class LegacyLockedSession(LockedSession):
             # Attempts decide what is charged here; a person is told by verify_sessions.
             logger.warning("Session %s names another payment than our row", self.session.id)
             return False
-        if has_lost(found.session, after):  # an old copy was written back there
+        if has_lost(found.session, after, is_held=self._row.holds > 0):
+            # An old copy was written back there, or its last commit was lost.
             self._found = self._stores.save(after, before=found.record)
             self.session = joined(self._found.session, after)
         return after.version != before
@@ -172,7 +175,7 @@ class LegacyLockedSession(LockedSession):
             after = msgspec.structs.replace(after, expires_at=before.expires_at)
         if self._ours is None and (self._keeps_up or self._needs_row(change)):
             self.bring_in()
-        self.has_paid |= has_lost(before, after)
+        self.is_for_money |= has_lost(before, after)
         was_there = self._found.record is not None
         with accepting():
             self._found = self._stores.save(after, before=self._found.record)

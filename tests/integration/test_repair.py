@@ -97,6 +97,27 @@ class TestState:
         assert marked(session_id) is None
         assert differences(session_id) == ()
 
+    @pytest.mark.parametrize("is_held", [False, True])
+    def test_a_session_starts_over_with_the_old_shop_unless_a_charge_is_open(
+        self, *, is_held: bool
+    ) -> None:
+        session_id = created()
+        at_payment = {"status": "processing", "current_step": "processing"}
+        get_manager("session.detail").update_session(session_id, at_payment)
+        if is_held:
+            hold(session_id)
+        change_there(session_id, status="pending", current_step="checkout")
+        mark(session_id, Side.LEGACY)
+
+        mend(session_id)
+
+        expected = at_payment if is_held else {"status": "pending", "current_step": "checkout"}
+        found, ours = legacy_row(session_id), here(session_id)
+        assert found is not None
+        assert {"status": ours.status, "current_step": ours.current_step} == expected
+        assert {name: found[name] for name in expected} == expected
+        assert marked(session_id) is None
+
     @pytest.mark.parametrize("side", SIDES)
     def test_a_backfill_knows_the_record_from_then_on(self, side: Side) -> None:
         session_id = created()

@@ -193,7 +193,7 @@ class Meeting:
             return unchanged
         except PaymentContradictedError:
             return self._contradicted(reading, met, (_PAYMENT,))
-        if has_lost(found.session, session):
+        if has_lost(found.session, session, is_held=met.row.holds > 0):
             marks.put_many(self.tiers.database, [reading.id], Side.UNIFIED, self._now)
         return unchanged if session is met.here else Outcome(id=reading.id, kind="merged")
 

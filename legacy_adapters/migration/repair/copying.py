@@ -78,7 +78,7 @@ def _to_unified(tiers: Tiers, stores: OldStores, session_id: str, row: LockedRow
     else:
         session = copy_to_unified(tiers, primary, found, row)
         remember(tiers, primary, found)
-        if has_lost(found.session, session):
+        if has_lost(found.session, session, is_held=row.holds > 0):
             _to_legacy(tiers, stores, session)
 
 

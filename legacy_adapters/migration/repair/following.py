@@ -66,7 +66,7 @@ def copy_to_unified(
 ) -> SessionSnapshot:
     """Write what a legacy record says into our locked row, with an event; return the session.
 
-    What that store cannot hold stays, and so does what is paid here. Whoever receives
+    What that store cannot hold stays, and so does what is paid here or being paid. Whoever receives
     `session_imported` records what is paid there.
 
     Raises:
@@ -76,7 +76,7 @@ def copy_to_unified(
     ours, now = row.copy.session, tiers.clock.now()
     if is_contradicted(found.session, ours):
         raise PaymentContradictedError
-    said = keeping_paid(joined(found.session, ours), ours)
+    said = keeping_paid(joined(found.session, ours), ours, is_held=row.holds > 0)
     wanted = msgspec.structs.replace(said, version=ours.version + 1)  # in step: `joined`
     names = changed_fields(ours, wanted)
     if not names and ours.expires_at == wanted.expires_at:

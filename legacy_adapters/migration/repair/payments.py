@@ -1,7 +1,8 @@
-"""What a legacy copy can never undo: the payment, the stored card and the extras on record here.
+"""What a legacy copy can never undo: a charge under way, the payment, the stored card, the extras.
 
 Charge attempts are the authority for them, and our row is written in one transaction with those. A
-legacy record that has lost one is an old copy that was written back: it is mended from our row.
+legacy record that has lost one is an old copy that was written back, or the store's own commit was
+lost: it is mended from our row. An open attempt holds the row (``is_held``).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from legacy_adapters.exceptions import LegacyAdaptersError
-from sessions_unified.flow import get_flow
+from sessions_unified.flow import Position, get_flow
 
 if TYPE_CHECKING:
     from sessions_unified.snapshot import SessionSnapshot
@@ -26,13 +27,18 @@ def is_contradicted(legacy: SessionSnapshot, ours: SessionSnapshot) -> bool:
     return ours.is_paid and legacy.is_paid and ours.transaction_id != legacy.transaction_id
 
 
-def has_lost(legacy: SessionSnapshot, ours: SessionSnapshot) -> bool:
-    """Tell whether the legacy store lacks some of what is paid here."""
-    return _lacks_order(legacy, ours) or _lacks_card(legacy, ours) or bool(_extras(legacy, ours))
+def has_lost(legacy: SessionSnapshot, ours: SessionSnapshot, *, is_held: bool = False) -> bool:
+    """Tell whether the legacy store lacks some of what is paid here, or being paid."""
+    lacks = _lacks_order(legacy, ours) or _lacks_card(legacy, ours) or bool(_extras(legacy, ours))
+    return lacks or (is_held and _lacks_charge(legacy, ours))
 
 
-def keeping_paid(legacy: SessionSnapshot, ours: SessionSnapshot) -> SessionSnapshot:
+def keeping_paid(
+    legacy: SessionSnapshot, ours: SessionSnapshot, *, is_held: bool = False
+) -> SessionSnapshot:
     """Return the session as the legacy store says, with what it has lost put back from our row."""
+    if is_held and _lacks_charge(legacy, ours):
+        return ours  # what is charged is in it: the order, for whom, to whom
     changes: dict[str, Any] = {}
     if _lacks_card(legacy, ours):
         changes["vault_id"] = ours.vault_id
@@ -53,6 +59,16 @@ def keeping_paid(legacy: SessionSnapshot, ours: SessionSnapshot) -> SessionSnaps
     if (_lacks_order(legacy, ours) or extras) and _is_no_further(legacy, ours):
         changes |= {"status": ours.status, "current_step": ours.current_step}
     return msgspec.structs.replace(legacy, **changes) if changes else legacy
+
+
+def _lacks_charge(legacy: SessionSnapshot, ours: SessionSnapshot) -> bool:
+    """Tell whether the legacy store would let a shopper check out whose charge is under way."""
+    start = get_flow().start
+    return _position(legacy) == start != _position(ours)
+
+
+def _position(session: SessionSnapshot) -> Position:
+    return Position(session.status, session.current_step)
 
 
 def _lacks_order(legacy: SessionSnapshot, ours: SessionSnapshot) -> bool:
