@@ -11,6 +11,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.response import Response
 
 from legacy_adapters.api.parsers import RawParser
+from legacy_adapters.api.problems import legacy_unavailable
 from legacy_adapters.api.serializers import BLOB, SyncSchema
 from legacy_adapters.api.throttles import SyncThrottle
 from legacy_adapters.conf import get_adapter, get_sources
@@ -23,7 +24,7 @@ from sessions_unified.api.authentication import KeyAuthentication, TokenAuthenti
 from sessions_unified.api.base import SessionAPIView
 from sessions_unified.api.origin import refuse_cross_origin
 from sessions_unified.api.principals import Service, Shopper
-from sessions_unified.api.problems import RETRY_AFTER_SECONDS, Problem
+from sessions_unified.api.problems import Problem
 from sessions_unified.api.serializers import ProblemSchema
 from sessions_unified.wire import to_wire
 
@@ -84,9 +85,7 @@ class SyncView(SessionAPIView):
         try:
             sync.run(None if shopper is None else shopper.session_id)
         except SourceUnavailableError as exc:
-            detail = "The old shop's sessions cannot be read now. Nothing is lost. Try again later."
-            headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-            raise Problem(503, "legacy_unavailable", detail, headers=headers) from exc
+            raise legacy_unavailable() from exc
         if sync.own is not None:
             self.manager().touch_session(sync.own.id)
         return Response(_answer(sync))

@@ -64,6 +64,7 @@ def earn_token(adapter: CookieAdapter, request: HttpRequest) -> Morsel[str] | No
         session, result = _session_of(claims, request)
     except _UNAVAILABLE as exc:
         logger.warning("An old cookie earned nothing for now: %s", type(exc).__name__)
+        store.jar_of(request).is_unanswered = True
         session, result = None, "unavailable"
     metrics.LEGACY_TOKENS.labels(source=adapter.source, result=result).inc()
     if session is None:

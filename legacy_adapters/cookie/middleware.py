@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from django.core.signals import setting_changed
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.deprecation import MiddlewareMixin
 
+from legacy_adapters.api.problems import legacy_unavailable_response
 from legacy_adapters.conf import get_adapter, get_sources
 from legacy_adapters.cookie import store, writing
 from legacy_adapters.cookie.adapter import CookieAdapter
@@ -27,7 +29,9 @@ class LegacyCookieMiddleware(MiddlewareMixin):
     """Opens the old shop's cookie for who has none of ours, and sends what was written to it.
 
     An old cookie opens its own session alone: by a token of ours, which the ordinary doors then
-    look at. One that is refused is as none. Place it last in ``MIDDLEWARE``.
+    look at. One that is refused is as none. While a store does not answer nobody knows what it is
+    worth: who is turned away for having no token then is asked to try again. Place it last in
+    ``MIDDLEWARE``.
     """
 
     def process_request(self, request: HttpRequest) -> None:
@@ -50,6 +54,9 @@ class LegacyCookieMiddleware(MiddlewareMixin):
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
         """Set and delete the cookies that the request came to."""
+        is_turned_away = response.status_code == HTTPStatus.UNAUTHORIZED
+        if is_turned_away and store.has_jar(request) and store.jar_of(request).is_unanswered:
+            response = legacy_unavailable_response()
         ours = response.cookies.get(get_conf().COOKIE_NAME)
         if ours is not None and not ours.value:
             _forget_old_cookies(request)

@@ -55,12 +55,14 @@ class Jar:
         read: token → its claims, or why it was refused: each is opened once a request.
         written: cookie → what goes out with the response; None: the browser forgets it.
         earned: our own cookie, which a valid old one has earned.
+        is_unanswered: a store did not answer, so that nobody knows what an old one would earn.
 
     """
 
     read: dict[str, Mapping[str, Any] | LegacyTokenError] = field(default_factory=dict)
     written: dict[Cookie, Written | None] = field(default_factory=dict)
     earned: Morsel[str] | None = None
+    is_unanswered: bool = False
 
 
 def has_jar(request: HttpRequest) -> bool:

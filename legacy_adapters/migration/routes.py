@@ -39,7 +39,11 @@ ROUTES: Final[dict[str, Route]] = {
         reads=(Store.COOKIE, Store.MEMORY_CACHE, Store.DATABASE),
         writes=(Store.COOKIE, Store.MEMORY_CACHE, Store.LOCAL_STORAGE),
     ),
-    Endpoint.SYNC: Route(reads=(Store.LOCAL_STORAGE,), writes=(Store.LOCAL_STORAGE,)),
+    Endpoint.SYNC: Route(
+        # The browser's own word proves nothing: what it may see, the others say.
+        reads=(Store.LOCAL_STORAGE, Store.COOKIE, Store.MEMORY_CACHE, Store.DATABASE),
+        writes=(Store.LOCAL_STORAGE,),
+    ),
 }
 
 

@@ -274,10 +274,13 @@ def test_while_a_store_does_not_answer_the_request_goes_on_without(
     before = counted("unavailable")
 
     answer = browser(good()).get(f"/api/session/{ID}")
+    page = browser(good()).get("/")
 
-    assert answer.status_code == 401
-    assert not {OLD, OURS} & set(answer.cookies)
-    assert counted("unavailable") == before + 1
+    assert (answer.status_code, answer.json()["code"]) == (503, "legacy_unavailable")
+    assert answer["Retry-After"] == "2"
+    assert page.status_code == 200
+    assert not {OLD, OURS} & {*answer.cookies, *page.cookies}
+    assert counted("unavailable") == before + 2
     assert "earned nothing for now" in caplog.text
     assert "ana@" not in caplog.text
 

@@ -129,6 +129,19 @@ def test_what_only_the_cookie_knows_can_still_buy_an_extra_at_off() -> None:
     assert opened.email == "ana@example.org"
 
 
+@pytest.mark.parametrize("stage", list(Stage))
+def test_what_only_the_cookie_knows_is_not_gone_for_its_browser(stage: Stage) -> None:
+    to_stage(stage)
+    client = Client()
+    client.cookies[OLD] = token(_claims("ws_mwo5wwds_2"), secret=SECRET)
+
+    answers = [send(client, "session/sync", {}) for _ in range(2)]
+
+    assert [each.status_code for each in answers] == [200, 200]
+    assert [set(each.json()["sessions"]) for each in answers] == [{"ws_mwo5wwds_2"}] * 2
+    assert all("ws_mwo5wwds_2" not in each.json()["drop"] for each in answers)
+
+
 def _request(client: Client) -> Any:
     request = RequestFactory().get("/")
     request.COOKIES[OLD] = client.cookies[OLD].value

@@ -457,11 +457,22 @@ class TestWorker:
     ) -> None:
         mark(created(), Side.LEGACY)
         clock.advance(seconds=6)
-        assert working.repair_due(tiers, seconds=-1) == 0  # it has claimed, and stops
+        assert len(working._claim(tiers, 20)) == 1  # and then it dies
 
         assert working.repair_due(tiers) == 0
         assert not working.is_due(tiers)
         clock.advance(seconds=working.LEASE_SECONDS)
+
+        assert working.is_due(tiers)
+        assert working.repair_due(tiers) == 1
+
+    def test_what_it_does_not_come_to_is_another_s_at_once(
+        self, tiers: Tiers, clock: FrozenClock
+    ) -> None:
+        mark(created(), Side.LEGACY)
+        clock.advance(seconds=6)
+
+        assert working.repair_due(tiers, seconds=-1) == 0  # its time is up
 
         assert working.is_due(tiers)
         assert working.repair_due(tiers) == 1
@@ -515,13 +526,16 @@ class TestWorker:
         assert [each.attempts for each in all_marks()] == [0] * 5
         assert sum(bool(each.problem) for each in all_marks()) == 3
         assert not any(each.is_dead for each in all_marks())
+        assert working.repair_due(tiers) == 2  # those that it did not come to
         clock.advance(seconds=working.LEASE_SECONDS)
-        assert working.repair_due(tiers) == 5
+        assert working.repair_due(tiers) == 3
 
     def test_a_failure_is_not_noted_over_a_write_of_after(self, tiers: Tiers) -> None:
         session_id = created()
         mark(session_id, Side.LEGACY)
-        claim = working._Claim(session_id=session_id, generation=1, attempts=11)
+        claim = working._Claim(
+            session_id=session_id, generation=1, attempts=11, lease_until=get_clock().now()
+        )
         mark(session_id, Side.LEGACY)
 
         working._note(tiers, claim, ValueError("ana@example.org"), 0.5)

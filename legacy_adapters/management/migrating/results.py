@@ -27,6 +27,14 @@ WATCH: Final = {
     Stage.COMPLETE: "The old stores are not written any more. What is left of it: migration "
     "retire, once all endpoints are here.",
 }
+WATCH_BACK: Final = WATCH | {
+    Stage.DUAL_WRITE: "Shoppers see the old stores, and both sides are written. Watch the marks: "
+    "they should stay near 0.",
+    Stage.SHADOW: "Shoppers see the old stores again; the other side is compared beside it. Find "
+    "out what the differences were before you go on.",
+    Stage.RAMP_DOWN: "The old stores are written again. What they have missed is copied to them "
+    "now: watch the marks until none is left.",
+}
 
 
 def change_lines(change: StageChange, *, columns: int) -> Iterator[str]:
@@ -35,7 +43,9 @@ def change_lines(change: StageChange, *, columns: int) -> Iterator[str]:
         f"{change.endpoint}: {place_of(change.from_stage, change.from_percent)} → "
         f"{place_of(change.to_stage, change.to_percent)}"
     )
-    yield from wrapped(WATCH[Stage(change.to_stage)], columns, indent="  ")
+    stage = Stage(change.to_stage)
+    is_back = stage.rank < Stage(change.from_stage).rank
+    yield from wrapped((WATCH_BACK if is_back else WATCH)[stage], columns, indent="  ")
 
 
 def history_lines(change: StageChange, *, columns: int) -> Iterator[str]:

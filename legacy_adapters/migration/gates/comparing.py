@@ -32,19 +32,24 @@ def comparisons(move: Move) -> Gate:
 def parity(move: Move) -> Gate:
     """At the lower bound of what can be concluded from the last day, enough reads agree."""
     conf = get_conf()
-    needs = f"more than {conf.PARITY_THRESHOLD:.4%}"
+    needs = f"more than {_percent(conf.PARITY_THRESHOLD)}"
     found = move.parity
     bound = None if found is None else found.lower_bound
     if found is None or bound is None:
         reason = "Nothing was compared lately; reads of this endpoint must come in."
         return Gate(name="parity", is_open=False, reason=reason, figure="none", needs=needs)
-    figure = f"{bound:.4%}"
+    figure = _percent(bound)
     is_open = bound > conf.PARITY_THRESHOLD
-    told = f"At least {bound:.4%} of the reads agree, as far as {found.compared:,} comparisons tell"
+    told = f"At least {figure} of the reads agree, as far as {found.compared:,} comparisons tell"
     if is_open:
         return Gate(name="parity", is_open=True, reason=f"{told}.", figure=figure, needs=needs)
     reason = f"{told}; it must be {needs}. {_way_out(found)}"
     return Gate(name="parity", is_open=False, reason=reason, figure=figure, needs=needs)
+
+
+def _percent(share: float) -> str:
+    """Return a share as people write it: as exact as needed, to four places at most."""
+    return f"{share:.4%}".rstrip("%").rstrip("0").rstrip(".") + " %"
 
 
 def _way_out(found: Parity) -> str:

@@ -1,7 +1,7 @@
 """Marks repaired in the background: claimed in batches, retried ever later, at last left to people.
 
 A claim is a mark whose turn is put off by a lease. Whoever dies with it loses nothing: the mark is
-there, and due again when the lease is over.
+there, and due again when the lease is over. What a worker does not come to it gives back.
 """
 
 from __future__ import annotations
@@ -51,6 +51,10 @@ _FAIL: Final = (
     f"UPDATE {marks.TABLE} SET due_at = %s, attempts = %s, problem = %s, is_dead = %s "  # noqa: S608
     "WHERE session_id = %s AND generation = %s RETURNING 1"
 )
+_GIVE_BACK: Final = (
+    f"UPDATE {marks.TABLE} SET due_at = %s "  # noqa: S608
+    "WHERE session_id = ANY(%s) AND due_at = %s RETURNING 1"
+)
 _AGAIN: Final = (
     f"UPDATE {marks.TABLE} SET due_at = %s, attempts = 0, problem = '', is_dead = false "  # noqa: S608
     "WHERE session_id = ANY(%s) RETURNING 1"
@@ -85,6 +89,7 @@ class _Claim:
     session_id: str
     generation: int
     attempts: int
+    lease_until: datetime
 
 
 def repair_due(
@@ -108,17 +113,17 @@ def repair_due(
     done = taken = outages = 0
     while claims := _claim(tiers, _BATCH if limit is None else min(_BATCH, limit - taken)):
         taken += len(claims)
-        for claim in claims:
-            if ends_at is not None and time.monotonic() >= ends_at:
+        while claims:
+            if outages >= _ENOUGH or (ends_at is not None and time.monotonic() >= ends_at):
+                _give_back(tiers, claims)
                 return done
+            claim = claims.pop(0)
             try:
                 done += repair(tiers, claim.session_id)
                 outages = 0
             except Exception as exc:  # noqa: BLE001  (it is noted, and tried again)
                 _note(tiers, claim, exc, chance())
                 outages = outages + 1 if isinstance(exc, _OUTAGES) else 0
-            if outages >= _ENOUGH:
-                return done
     return done
 
 
@@ -151,7 +156,16 @@ def _claim(tiers: Tiers, size: int) -> list[_Claim]:
     now = tiers.clock.now()
     until = now + timedelta(seconds=LEASE_SECONDS)
     found = tiers.database.fetch(_CLAIM, [until, now, max(size, 0)])
-    return [_Claim(session_id=one, generation=two, attempts=three) for one, two, three in found]
+    return [
+        _Claim(session_id=session_id, generation=generation, attempts=attempts, lease_until=until)
+        for session_id, generation, attempts in found
+    ]
+
+
+def _give_back(tiers: Tiers, claims: list[_Claim]) -> None:
+    """Let others come to these at once; what was marked anew meanwhile has its own turn."""
+    ids, until = [each.session_id for each in claims], claims[0].lease_until
+    tiers.database.fetch(_GIVE_BACK, [tiers.clock.now(), ids, until])
 
 
 def _note(tiers: Tiers, claim: _Claim, exc: Exception, chance: float) -> None:
