@@ -6,8 +6,8 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
+from funnel.simulation.asking import LeftError, is_open
 from funnel.simulation.old_shop import COOKIE, forgotten_entry
-from funnel.simulation.shopper import LeftError, is_open
 
 if TYPE_CHECKING:
     from datetime import datetime

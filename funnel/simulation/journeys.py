@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from funnel.simulation.asking import LeftError
 from funnel.simulation.browsing import OldBrowser
 from funnel.simulation.ledger import STEPS
-from funnel.simulation.shopper import LeftError, Shopper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from funnel.simulation.old_shop import OldSessions
+    from funnel.simulation.shopper import Shopper
 
 _CHECKOUT: Final = "/api/checkout/process"
 _UPSELL: Final = "/api/upsell/process"

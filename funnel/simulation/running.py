@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from random import Random
 from typing import TYPE_CHECKING, Final, Self
 
+from funnel.simulation.asking import LeftError, World
 from funnel.simulation.checking import contradictions
 from funnel.simulation.client import CUT, Site
 from funnel.simulation.journeys import JOURNEYS
 from funnel.simulation.ledger import Ledger
 from funnel.simulation.old_shop import OldSessions
-from funnel.simulation.shopper import LeftError, Shopper, World
+from funnel.simulation.shopper import Shopper
 from funnel.simulation.tally import Tally
 
 if TYPE_CHECKING:

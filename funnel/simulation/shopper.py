@@ -1,58 +1,28 @@
-"""One shopper: asks until there is a definite answer, and books what was acknowledged."""
+"""One shopper: goes on with one session, and books what was acknowledged."""
 
 from __future__ import annotations
 
-import threading
-import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from funnel.simulation.client import CUT, Answer, Browser
+from funnel.simulation.asking import LeftError, Visitor, at_once, is_open
 from funnel.simulation.old_shop import COOKIE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from random import Random
 
-    from funnel.simulation.client import Site
-    from funnel.simulation.ledger import Facts, Ledger
-    from funnel.simulation.tally import Tally
+    from funnel.simulation.asking import World
+    from funnel.simulation.client import Answer
+    from funnel.simulation.ledger import Facts
 
-_FIRST_WAIT_SECONDS: Final = 0.1
-_LONGEST_WAIT_SECONDS: Final = 2.0
 _OFFERS: Final = {
     "upsell-1": ("upsell-1-serum", "upsell-1-bundle"),
     "upsell-2": ("upsell-2-subscription", "upsell-2-lamp"),
 }
-_AGAIN: Final = frozenset({"charge_in_flight", "throttled", "version_conflict"})
-_AWAY: Final = frozenset({CUT, 502, 503, 504})
 
 
-@dataclass(frozen=True, kw_only=True)
-class World:
-    """What all shoppers share.
-
-    Attributes:
-        patience_seconds: for how long one asks again before one gives up.
-        think_seconds: the longest pause between two pages.
-        stop: set when everybody should leave.
-
-    """
-
-    site: Site
-    ledger: Ledger
-    tally: Tally
-    stop: threading.Event
-    patience_seconds: float
-    think_seconds: float
-
-
-class LeftError(Exception):
-    """The shopper has left: gave up, or was sent away."""
-
-
-class Shopper:
-    """A browser with one session in it, or none yet.
+class Shopper(Visitor):
+    """A visitor with one session, or none yet.
 
     Attributes:
         facts: the session, once there is one.
@@ -61,14 +31,10 @@ class Shopper:
     """
 
     def __init__(self, world: World, random: Random, *, name: str) -> None:
-        self.world = world
-        self.random = random
-        self.name = name
-        self.browser = Browser(world.site)
+        super().__init__(world, random, name=name)
         self.offers: tuple[str, ...] = ()
         self._is_guess = False
         self._facts: Facts | None = None
-        self._keys = 0
 
     @property
     def facts(self) -> Facts:
@@ -91,48 +57,6 @@ class Shopper:
     def step(self) -> str:
         """Where the shopper is, as last acknowledged."""
         return str(self.facts.said["currentStep"])
-
-    def new_key(self) -> str:
-        """Return an Idempotency-Key for one operation."""
-        self._keys += 1
-        return f"{self.name}-{self._keys}-{self.random.getrandbits(48):x}"
-
-    def chance(self, part: float) -> bool:
-        """Tell whether to do what so many do, 0 to 1."""
-        return self.random.random() < part
-
-    def think(self) -> None:
-        """Look at the page for a while."""
-        if self.world.stop.wait(self.random.uniform(0, self.world.think_seconds)):
-            raise LeftError
-
-    # Asking
-
-    def ask(self, act: str, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-        """Ask, with the same headers, until there is a definite answer or patience is over."""
-        until = time.monotonic() + self.world.patience_seconds
-        wait = _FIRST_WAIT_SECONDS
-        while True:
-            answer = self.browser.send(method, path, body, **headers)
-            self.world.tally.request(act, answer)
-            if not is_open(answer):
-                return answer
-            pause = min(max(wait, answer.retry_after), _LONGEST_WAIT_SECONDS)
-            is_late = time.monotonic() + pause > until
-            if is_late or self.world.stop.wait(pause * self.random.uniform(0.8, 1.2)):
-                self.world.tally.note(f"gave up: {act}")
-                return answer
-            wait *= 2
-
-    def settle(
-        self, act: str, answer: Answer, *, expected: frozenset[int] = frozenset({200})
-    ) -> bool:
-        """Tell whether the site did it; leave where it said what it should not, or nothing."""
-        if answer.status in expected:
-            return answer.is_ok
-        if not is_open(answer):
-            self.world.tally.surprise(act, answer, self.session_id)
-        raise LeftError
 
     # One session
 
@@ -283,30 +207,8 @@ class Shopper:
         self.offers, self._is_guess = tuple(answer.body["next"]["offers"]), False
 
 
-def is_open(answer: Answer) -> bool:
-    """Tell whether what became of a request is still to be asked for."""
-    return answer.status in _AWAY or answer.status == 202 or answer.code in _AGAIN  # noqa: PLR2004
-
-
 def payments(state: Mapping[str, Any]) -> dict[str, str | None]:
     """Return what was paid for → the transaction."""
     details = state["upsells"]["details"]
     extras = {offer: detail.get("transactionId") for offer, detail in details.items()}
     return {"order": state["transactionId"], **extras}
-
-
-def at_once(*acts: Callable[[], Answer]) -> list[Answer]:
-    """Do things at the same time; return their answers, in order."""
-    if len(acts) == 1:
-        return [acts[0]()]
-    answers: list[Answer | None] = [None] * len(acts)
-
-    def do(number: int, act: Callable[[], Answer]) -> None:
-        answers[number] = act()
-
-    threads = [threading.Thread(target=do, args=each, daemon=True) for each in enumerate(acts)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return [answer for answer in answers if answer is not None]

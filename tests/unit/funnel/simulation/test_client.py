@@ -6,9 +6,9 @@ import pytest
 
 from funnel.local.ports import free_port
 from funnel.simulation import Simulation
+from funnel.simulation.asking import is_open
 from funnel.simulation.client import CUT, Answer, Site, _cookies
 from funnel.simulation.exceptions import NotLoopbackError
-from funnel.simulation.shopper import is_open
 
 
 @pytest.mark.parametrize(
