@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MICROSECOND = timedelta(microseconds=1)
+_TIMES = ("created_at", "updated_at", "expires_at")
 
 
 @cache
@@ -168,10 +169,13 @@ class OldStores:
                 found |= gather([each], session_id, peek=_living, leave_out=_leave_out)
         if not found:
             return None
-        merged = together(found)
-        own = found.get(self.primary)
-        session = own.session if own is not None and merged.is_blocked else merged.session
-        return Found(session=session, record=None if own is None else own.record)
+        merged, own = together(found), found.get(self.primary)
+        if own is None:
+            return Found(session=merged.session, record=None)
+        # The others' copies of its dates are rounded: what they say is no other end of it.
+        times = {each: getattr(own.session, each) for each in _TIMES}
+        session = own.session if merged.is_blocked else merged.session
+        return Found(session=msgspec.structs.replace(session, **times), record=own.record)
 
     def _readable(self) -> list[LegacyAdapter]:
         kinds = [each for each in self._route.reads if each.is_trusted]

@@ -12,6 +12,7 @@ from django.test import Client, RequestFactory
 from legacy_adapters.memory_cache import SESSIONS
 from legacy_adapters.migration.stages.names import Stage
 from sessions_unified import get_manager
+from sessions_unified.models import SessionEvent
 from tests.charges import session_of
 from tests.legacy import paid_row, put
 from tests.legacy_tokens import claims_of, shifted, token
@@ -146,6 +147,22 @@ def _request(client: Client) -> Any:
     request = RequestFactory().get("/")
     request.COOKIES[OLD] = client.cookies[OLD].value
     return request
+
+
+def test_the_cookies_rounded_dates_are_no_reason_to_write_anything() -> None:
+    to_stage(Stage.DUAL_WRITE)
+    client, session_id = shopper()
+    created_at = session_of(session_id).created_at
+    check_out(client, session_id)
+
+    for offer in ("upsell-1-serum", "upsell-1-bundle"):
+        body = {"offer": offer, "decision": "decline"}
+        assert send(client, "upsell/process", body, key=offer).status_code == 200
+
+    repaired = SessionEvent.objects.filter(session_id=session_id, kind="session_repaired")
+    # What the cookie says besides is taken over, once.
+    assert [each.changed for each in repaired] == [["metadata"]]
+    assert session_of(session_id).created_at == created_at
 
 
 @pytest.mark.parametrize("stage", [Stage.OFF, Stage.LIVE, Stage.COMPLETE])
