@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from legacy_adapters.migration import fleet
-from legacy_adapters.migration.stages import following
+from legacy_adapters.migration.stages import following, store
 from legacy_adapters.migration.stages.cache import STAGES
 from legacy_adapters.migration.stages.following import Follower
 from legacy_adapters.migration.stages.moving import move
 from legacy_adapters.migration.stages.names import Endpoint, Stage
 from legacy_adapters.models import ProcessReport, StageChange
 from sessions_unified.clock import get_clock
+from sessions_unified.exceptions import DatabaseUnavailableError
 from sessions_unified.tiers import get_tiers
 from tests.migrating import migrating_shop
 from tests.operators import report
@@ -42,7 +43,7 @@ def shop(transactional_db: None, settings: SettingsWrapper) -> Iterator[None]:
 
 
 def until(holds: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         found = holds()
         if found:
@@ -97,6 +98,48 @@ def test_what_is_reported_is_what_reads_go_by(monkeypatch: pytest.MonkeyPatch) -
     until(lambda: (change.pk, change.pk) in seen)
 
     assert all(known >= told for told, known in seen)
+
+
+def test_a_move_is_reported_as_soon_as_it_is_seen(settings: SettingsWrapper) -> None:
+    settings.MIGRATION = settings.MIGRATION | {"PROCESS_TIMEOUT_SECONDS": 3600}
+    STAGES.view(get_tiers())
+    until(reported)
+
+    moved()
+
+    until(lambda: not fleet.lagging(get_tiers()))
+
+
+def test_what_a_slower_thread_has_read_is_not_gone_back_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = store.read(get_tiers().database)
+    change = moved()
+    STAGES.refresh(get_tiers())
+    monkeypatch.setattr(store, "read", lambda _: before)
+
+    assert STAGES.refresh(get_tiers()).epoch == STAGES.epoch == change.pk
+
+
+def test_requests_that_look_for_themselves_do_so_once_a_while(
+    monkeypatch: pytest.MonkeyPatch, settings: SettingsWrapper
+) -> None:
+    settings.MIGRATION = settings.MIGRATION | {"STAGE_CACHE_SECONDS": 60}
+    monkeypatch.setattr(Follower, "start", lambda *_: None)
+    monkeypatch.setattr(Follower, "is_well", False)
+    STAGES.view(get_tiers())
+    looks: list[object] = []
+    monkeypatch.setattr(store, "read", looks.append)
+
+    STAGES.view(get_tiers())
+    assert looks == []
+
+    def fail(database: object) -> None:
+        looks.append(database)
+        raise DatabaseUnavailableError
+
+    monkeypatch.setattr(store, "read", fail)
+    STAGES._read_at -= 61
+    views = {STAGES.view(get_tiers()).epoch for _ in range(3)}
+    assert (views, len(looks)) == ({0}, 1)
 
 
 def test_requests_look_for_nothing_while_the_thread_is_well(
