@@ -20,7 +20,6 @@ from sessions_unified import get_manager
 from sessions_unified.tiers import get_tiers
 from tests.charges import attempts, charges, pay, start, states
 from tests.fault_site import site_environment
-from tests.legacy import other_database
 from tests.managing import wait_for
 from tests.migrating import MANAGER, legacy_row, marked, migrating_shop, table, to_stage
 from tests.migrating_model import ADAPTER
@@ -70,13 +69,6 @@ class Writer:
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
         return int(self.process.stdout.readline())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def elsewhere(django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
-    """Make the old shop a database of its own."""
-    with django_db_blocker.unblock(), other_database("legacy") as name:
-        yield name
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ from sessions_unified.tiers import Tiers, build_tiers
 from tests.fault_site import proxy_to
 from tests.gateways import ScriptedGateway, taking
 from tests.managing import warm
+from tests.migrating import migrating_shop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,3 +76,10 @@ def redis_proxy(settings: SettingsWrapper) -> Iterator[FaultProxy]:
 def manager(make_tiers: MakeTiers) -> UnifiedSessionManager:
     """Return a manager over tiers whose L1 is alive."""
     return warm(UnifiedSessionManager(tiers=make_tiers()))
+
+
+@pytest.fixture
+def shop_elsewhere(elsewhere: str, db: None, settings: SettingsWrapper) -> Iterator[None]:
+    """Have the site follow the stages, with the old shop's table in another database."""
+    with migrating_shop(settings, alias="legacy"):
+        yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -25,12 +25,7 @@ from legacy_adapters.models import ImportRecord, SessionConflict
 from sessions_unified.clock import get_clock
 from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import SessionEvent, UnifiedSession
-from tests.legacy import create_table, other_database, paid_row, put, row
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import pytest_django
+from tests.legacy import create_table, paid_row, put, row
 
 ID = "ws_mwo5wwds_2"
 OTHER = "ws_mwo5wwds_3"
@@ -798,17 +793,9 @@ def test_two_sources_keep_their_own_records(adapter: DatabaseAdapter) -> None:
     assert sorted(ImportRecord.objects.values_list("source", flat=True)) == ["copy", "database"]
 
 
-@pytest.fixture(scope="module")
-def legacy_database(
-    django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker
-) -> Iterator[None]:
-    with django_db_blocker.unblock(), other_database("legacy"):
-        yield
-
-
 @pytest.mark.django_db(databases=["default", "legacy"])
 @pytest.mark.parametrize("offers", ["text[]", "jsonb"])
-def test_from_a_database_of_its_own(legacy_database: None, redis_flush: None, offers: str) -> None:
+def test_from_a_database_of_its_own(elsewhere: str, redis_flush: None, offers: str) -> None:
     adapter = DatabaseAdapter(source="database", alias="legacy")
     create_table(adapter.table, offers=offers)
     put(adapter.table, paid_row(upsells_accepted=["upsell-1-serum"]))

@@ -13,13 +13,10 @@ from legacy_adapters.database import DatabaseAdapter
 from legacy_adapters.exceptions import SourceUnavailableError, UnreadableRecordError
 from legacy_adapters.testing import InMemoryAdapter
 from tests.contracts.legacy_adapter import LegacyAdapterContract
-from tests.legacy import create_table, other_database, paid_row, put, row
+from tests.legacy import create_table, paid_row, put, row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
-
-    import pytest_django
 
     from legacy_adapters.base import LegacyAdapter
 
@@ -106,18 +103,10 @@ class TestSchema(TableContract):
         return adapter
 
 
-@pytest.fixture(scope="module")
-def legacy_database(
-    django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker
-) -> Iterator[None]:
-    with django_db_blocker.unblock(), other_database("legacy"):
-        yield
-
-
 @pytest.mark.django_db(databases=["default", "legacy"])
 class TestOwnDatabase(TableContract):
     @pytest.fixture
-    def adapter(self, legacy_database: None, db: None) -> LegacyAdapter:
+    def adapter(self, elsewhere: str, db: None) -> LegacyAdapter:
         adapter = DatabaseAdapter(source="database", alias="legacy")
         create_table(adapter.table, extra=NOTE)
         assert "funnel_sessions" not in connection.introspection.table_names()

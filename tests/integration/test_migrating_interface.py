@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -22,34 +22,21 @@ from sessions_unified.exceptions import (
 )
 from sessions_unified.models import UnifiedSession
 from sessions_unified.tiers import get_tiers
-from tests.legacy import other_database, put, row
-from tests.migrating import marked, migrating_shop, table, to_stage
+from tests.legacy import put, row
+from tests.migrating import marked, table, to_stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
-
-    from pytest_django.fixtures import SettingsWrapper
 
     from sessions_unified.manager import UnifiedSessionManager
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "legacy"])
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["default", "legacy"]),
+    pytest.mark.usefixtures("shop_elsewhere"),
+]
 
 STAGES = [Stage.OFF, Stage.DUAL_WRITE, Stage.LIVE, Stage.RAMP_DOWN]
 LONGER = timedelta(hours=30)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def elsewhere(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """Make the old shop a database of its own."""
-    with django_db_blocker.unblock(), other_database("legacy"):
-        yield
-
-
-@pytest.fixture(autouse=True)
-def shop(elsewhere: None, db: None, settings: SettingsWrapper) -> Iterator[None]:
-    with migrating_shop(settings, alias="legacy"):
-        yield
 
 
 def detail() -> UnifiedSessionManager:

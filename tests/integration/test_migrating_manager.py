@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from django.test import RequestFactory
@@ -23,7 +23,7 @@ from sessions_unified.manager import UnifiedSessionManager
 from sessions_unified.models import UnifiedSession
 from sessions_unified.tiers import get_tiers
 from tests.charges import answer, charges, paid, pay, session_of, start, states
-from tests.legacy import other_database, paid_row, put, row
+from tests.legacy import paid_row, put, row
 from tests.migrating import legacy_row, marked, migrating_shop, table, to_stage
 
 if TYPE_CHECKING:
@@ -42,16 +42,9 @@ BOTH_STAGES = [Stage.DUAL_WRITE, Stage.SHADOW, Stage.LIVE, Stage.RAMP_DOWN]
 WAYS_TO_WRITE = [Stage.OFF, Stage.DUAL_WRITE, Stage.LIVE, Stage.COMPLETE]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def elsewhere(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """Make the old shop a database of its own."""
-    with django_db_blocker.unblock(), other_database("legacy"):
-        yield
-
-
 @pytest.fixture(autouse=True)
 def shop(
-    request: pytest.FixtureRequest, elsewhere: None, db: None, settings: SettingsWrapper
+    request: pytest.FixtureRequest, elsewhere: str, db: None, settings: SettingsWrapper
 ) -> Iterator[None]:
     """Put the old shop's table in another database; `ANYWHERE`: in our own as well."""
     with migrating_shop(settings, alias=getattr(request, "param", "legacy")):

@@ -30,7 +30,6 @@ from sessions_unified.exceptions import (
     SessionNotFoundError,
     VersionConflictError,
 )
-from tests.legacy import other_database
 from tests.managing import in_threads
 from tests.migrating import marked, migrating_shop, table
 from tests.migrating_course import Course, no_grace
@@ -470,16 +469,9 @@ def check_both_sides(process: Process, session_id: str) -> None:
         assert not differing(there, copy.session, fields=table().fields, now=now)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def elsewhere(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """Make the old shop a database of its own."""
-    with django_db_blocker.unblock(), other_database("legacy"):
-        yield
-
-
 @pytest.fixture(autouse=True)
 def shop(
-    elsewhere: None,
+    elsewhere: str,
     make_tiers: MakeTiers,
     redis_client: redis.Redis,
     settings: SettingsWrapper,

@@ -6,7 +6,7 @@ The same walks, and the same books, as where nothing moves.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,34 +14,20 @@ from legacy_adapters.migration.stages.names import Endpoint, Stage
 from sessions_unified import get_manager
 from tests.charges import session_of
 from tests.integration.test_money_walk import STEPS, Walk, _check, gateway
-from tests.legacy import other_database
-from tests.migrating import legacy_row, marked, migrating_shop, to_stage
+from tests.migrating import legacy_row, marked, to_stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_django.fixtures import SettingsWrapper
 
 __all__ = ["gateway"]
 
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "legacy"]),
-    pytest.mark.usefixtures("gateway"),
+    pytest.mark.usefixtures("gateway", "shop_elsewhere"),
 ]
 
 WHERE = [each for each in Stage if each is not Stage.COMPLETE]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def elsewhere(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    with django_db_blocker.unblock(), other_database("legacy"):
-        yield
-
-
-@pytest.fixture(autouse=True)
-def shop(elsewhere: None, db: None, settings: SettingsWrapper) -> Iterator[None]:
-    with migrating_shop(settings, alias="legacy"):
-        yield
 
 
 class MovingWalk(Walk):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from django.test import RequestFactory
@@ -24,35 +24,17 @@ from sessions_unified.exceptions import (
 from sessions_unified.models import UnifiedSession
 from sessions_unified.tiers import get_tiers
 from tests.charges import answer, attempts, paid, pay, session_of, start, states
-from tests.legacy import other_database, paid_row, put, row
+from tests.legacy import paid_row, put, row
 from tests.legacy_tokens import shifted, token
-from tests.migrating import SECRET, legacy_row, marked, migrating_shop, table, to_stage
+from tests.migrating import SECRET, legacy_row, marked, table, to_stage
 from tests.repairs import mark
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pytest_django.fixtures import SettingsWrapper
 
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "legacy"]),
-    pytest.mark.usefixtures("gateway"),
+    pytest.mark.usefixtures("gateway", "shop_elsewhere"),
 ]
 
 LEGACY_STAGES = [Stage.OFF, Stage.DUAL_WRITE, Stage.SHADOW]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def elsewhere(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """Make the old shop a database of its own."""
-    with django_db_blocker.unblock(), other_database("legacy"):
-        yield
-
-
-@pytest.fixture(autouse=True)
-def shop(elsewhere: None, db: None, settings: SettingsWrapper) -> Iterator[None]:
-    with migrating_shop(settings, alias="legacy"):
-        yield
 
 
 def write_there(session_id: str, **values: Any) -> None:

@@ -16,30 +16,18 @@ from legacy_adapters.migration.stages.names import Stage
 from sessions_unified import get_manager
 from sessions_unified.exceptions import VersionConflictError
 from tests.charges import answer, paid, session_of, states
-from tests.legacy import other_database
-from tests.migrating import legacy_row, migrating_shop, table, to_stage
+from tests.migrating import legacy_row, table, to_stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_django.fixtures import SettingsWrapper
-
     from sessions_unified.snapshot import SessionSnapshot
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "legacy"])
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["default", "legacy"]),
+    pytest.mark.usefixtures("shop_elsewhere"),
+]
 LEGACY_STAGES = [Stage.OFF, Stage.DUAL_WRITE, Stage.SHADOW]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def elsewhere(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    with django_db_blocker.unblock(), other_database("legacy"):
-        yield
-
-
-@pytest.fixture(autouse=True)
-def shop(elsewhere: None, db: None, settings: SettingsWrapper) -> Iterator[None]:
-    with migrating_shop(settings, alias="legacy"):
-        yield
 
 
 def read(session_id: str) -> SessionSnapshot:
