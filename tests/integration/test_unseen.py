@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from django.test import Client
 
 from legacy_adapters.fields.writing import iso
 from legacy_adapters.migration.stages.names import Endpoint, Stage
-from legacy_adapters.migration.unseen import NOTED, Unseen, note_seen, unseen
+from legacy_adapters.migration.unseen import NOTED, Unseen, forget_old, note_seen, unseen
 from legacy_adapters.models import StageChange, StoreSighting
 from sessions_unified import get_manager, tokens
 from sessions_unified.clock import get_clock
@@ -209,3 +210,24 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert NOTED.has("cookie", "b")
     assert not NOTED.has("cookie", "a")
+
+
+def test_sightings_are_kept_as_long_as_a_store_may_hold_the_session() -> None:
+    now = get_clock().now()
+    for days in (0, 20, 40):
+        seen_at = now - timedelta(days=days)
+        StoreSighting.objects.create(source="cookie", session_id=f"ws_{days}", seen_at=seen_at)
+
+    assert forget_old(now) == 1
+    assert sorted(StoreSighting.objects.values_list("session_id", flat=True)) == ["ws_0", "ws_20"]
+
+
+def test_a_child_after_fork_takes_nothing_for_noted() -> None:
+    assert NOTED.add("cookie", "ws_1")
+
+    child = os.fork()
+    if not child:
+        os._exit(not NOTED.add("cookie", "ws_1"))
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert not NOTED.add("cookie", "ws_1")
