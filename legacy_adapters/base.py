@@ -14,7 +14,7 @@ import msgspec
 from legacy_adapters.exceptions import UnsupportedOperationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
 
     from django.http import HttpRequest
@@ -115,6 +115,7 @@ class LegacyAdapter(ABC):
         alias: the ``DATABASES`` alias whose transactions its writes belong to; None: none of ours.
         supports_scan: the server can list the store (``scan``, ``count``, ``boundaries`` work).
         supports_write: the store can be written.
+        supports_peek_many: several records cost one question (``peek_many`` works).
         needs_request: the store lives in a browser: it is read from one request, and written with
             its response.
 
@@ -125,6 +126,7 @@ class LegacyAdapter(ABC):
     alias: str | None = None
     supports_scan: bool = False
     supports_write: bool = False
+    supports_peek_many: bool = False
     needs_request: bool = False
 
     def __init__(self, *, source: str, request: HttpRequest | None = None) -> None:
@@ -139,6 +141,15 @@ class LegacyAdapter(ABC):
             SourceUnavailableError: the store did not answer.
 
         """
+
+    def peek_many(self, session_ids: Collection[str]) -> dict[str, LegacyRecord]:
+        """Return the records of several sessions as ``peek`` does, by id: those that there are.
+
+        Raises:
+            SourceUnavailableError: the store did not answer.
+
+        """
+        raise self._cannot("be asked for several records at once")
 
     def load(self, session_id: str) -> LegacyRecord | None:
         """Return one record as the old shop's code would: none past its end (see `_expire`).

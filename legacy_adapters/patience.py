@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from legacy_adapters.exceptions import SourceUnavailableError
 from sessions_unified.tiers.breaker import CircuitBreaker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from legacy_adapters.base import LegacyAdapter, LegacyRecord
+
+Answer = TypeVar("Answer")
 
 SLOW_SECONDS: Final = 0.5
 """A failure that comes sooner holds nobody up, and is not counted."""
@@ -34,6 +36,27 @@ def peek(
         SourceUnavailableError: the store did not answer, or was not asked.
 
     """
+    return _asked(adapter, lambda: adapter.peek(session_id), monotonic)
+
+
+def peek_many(
+    adapter: LegacyAdapter,
+    session_ids: Collection[str],
+    *,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> dict[str, LegacyRecord]:
+    """Return several records as the adapter does, on the same terms as `peek`: as one question.
+
+    Raises:
+        SourceUnavailableError: the store did not answer, or was not asked.
+
+    """
+    return _asked(adapter, lambda: adapter.peek_many(session_ids), monotonic)
+
+
+def _asked(
+    adapter: LegacyAdapter, ask: Callable[[], Answer], monotonic: Callable[[], float]
+) -> Answer:
     breaker = _breaker(adapter.source)
     if not breaker.allows():
         raise SourceUnavailableError(
@@ -41,13 +64,13 @@ def peek(
         )
     began = monotonic()
     try:
-        record = adapter.peek(session_id)
+        answer = ask()
     except SourceUnavailableError:
         if monotonic() - began >= SLOW_SECONDS:
             breaker.failed()
         raise
     breaker.succeeded()
-    return record
+    return answer
 
 
 @cache

@@ -16,6 +16,7 @@ from sessions_unified.tiers.rows import FIELDS, SESSIONS, from_row
 from sessions_unified.wire import INTERNAL_METADATA
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from decimal import Decimal
 
     from sessions_unified.tiers.database import DatabaseTier
@@ -47,11 +48,16 @@ class Annex:
     marked: Side | None = None
 
 
-_FIND: Final = (
-    f"SELECT {', '.join(f's.{name}' for name in FIELDS)}, s.deleted_at IS NOT NULL, "  # noqa: S608
-    f"(SELECT side FROM {marks.TABLE} WHERE session_id = one.id) "
-    f"FROM (SELECT %s::text AS id) AS one LEFT JOIN {SESSIONS} AS s ON s.id = one.id"
-)
+def _finding(ids: str) -> str:
+    return (
+        f"SELECT one.id, {', '.join(f's.{name}' for name in FIELDS)}, s.deleted_at IS NOT NULL, "  # noqa: S608
+        f"(SELECT side FROM {marks.TABLE} WHERE session_id = one.id) "
+        f"FROM {ids} AS one(id) LEFT JOIN {SESSIONS} AS s ON s.id = one.id"
+    )
+
+
+_FIND: Final = _finding("(SELECT %s::text)")
+_FIND_MANY: Final = _finding("unnest(%s::text[])")
 
 
 def find_annex(database: DatabaseTier, session_id: str) -> Annex:
@@ -61,7 +67,23 @@ def find_annex(database: DatabaseTier, session_id: str) -> Annex:
         DatabaseUnavailableError: it did not answer.
 
     """
-    ((*columns, is_deleted, marked),) = database.fetch(_FIND, [session_id])
+    ((_, *found),) = database.fetch(_FIND, [session_id])
+    return _annex(*found)
+
+
+def find_annexes(database: DatabaseTier, session_ids: Iterable[str]) -> dict[str, Annex]:
+    """Return what our own database has of several sessions, by id, in one statement.
+
+    Raises:
+        DatabaseUnavailableError: it did not answer.
+
+    """
+    found = database.fetch(_FIND_MANY, [list(session_ids)])
+    return {session_id: _annex(*rest) for session_id, *rest in found}
+
+
+def _annex(*found: Any) -> Annex:
+    *columns, is_deleted, marked = found
     is_there = columns[0] is not None and not is_deleted
     return Annex(
         session=from_row(columns) if is_there else None,

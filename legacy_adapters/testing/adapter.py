@@ -15,7 +15,7 @@ from sessions_unified.conf import get_conf
 from sessions_unified.flow import EXPIRED, get_flow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from datetime import datetime
 
     from django.http import HttpRequest
@@ -30,6 +30,7 @@ class InMemoryAdapter(LegacyAdapter):
     fields: ClassVar[frozenset[str]] = DatabaseAdapter.fields
     supports_scan = True
     supports_write = True
+    supports_peek_many = True
 
     def __init__(
         self,
@@ -44,6 +45,10 @@ class InMemoryAdapter(LegacyAdapter):
     def peek(self, session_id: str) -> LegacyRecord | None:
         """Return the record of an id."""
         return self._record(session_id) if session_id in self.rows else None
+
+    def peek_many(self, session_ids: Collection[str]) -> dict[str, LegacyRecord]:
+        """Return the records of several ids."""
+        return {each: self._record(each) for each in session_ids if each in self.rows}
 
     def is_expired(self, record: LegacyRecord) -> bool:
         """Tell whether ``expires_at`` has come; a date that is none never comes."""

@@ -9,14 +9,18 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from django.db.models import Sum
+
 from legacy_adapters.migration.manager import MigratingSessionManager
+from legacy_adapters.migration.parity.pool import flush
+from legacy_adapters.migration.parity.tallies import COUNTS
 from legacy_adapters.migration.stages.cache import STAGES
 from legacy_adapters.migration.stages.moving import move
 from legacy_adapters.migration.stages.names import Endpoint, Stage
-from legacy_adapters.models import WriteMark
+from legacy_adapters.models import ParityMinute, WriteMark
 from sessions_unified.manager import UnifiedSessionManager
 from tests.benchmarks.legacy import TABLE
-from tests.benchmarks.measuring import Measured, Side, percentile
+from tests.benchmarks.measuring import Measured, Side, percentile, timed
 from tests.benchmarks.payload import ORDER
 from tests.benchmarks.rows import row
 from tests.benchmarks.traffic import WrongTierError
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 _ENDPOINT: Final = Endpoint.DETAIL.value
 _UTILISATION: Final = 0.3
 _STAGED: Final = 2_000
+_SETTLED_SECONDS: Final = 10
 _visits = itertools.count(10)
 
 
@@ -52,16 +57,15 @@ def complete_overhead(bench: Bench) -> Measured:
 def shadow_overhead(bench: Bench) -> Measured:
     with _shop(bench, Stage.DUAL_WRITE) as ids:
         _to(bench, Stage.OFF)
-        pause = _capacity(bench, ids)
-        rounds = [
-            [_paced(bench, stage, ids, pause) for stage in (Stage.SHADOW, Stage.OFF)]
-            for _ in range(bench.plan.rounds)
-        ]
-    mine, theirs = zip(*rounds, strict=True)
+        flush()
+        ParityMinute.objects.all().delete()  # what other rows read
+        pause = _pause(bench, ids)
+        print(f"  one read every {pause * 1e3:.2f} ms, on both sides", flush=True)
+        rounds = [_paced_round(bench, ids, pause) for _ in range(bench.plan.rounds)]
     return Measured(
-        p50_us=_median(percentile(spent, 50) for spent in mine),
-        p99_us=_median(percentile(spent, 99) for spent in mine),
-        baseline_p50_us=_median(percentile(spent, 50) for spent in theirs),
+        p50_us=_median(percentile(spent[Stage.SHADOW], 50) for spent in rounds),
+        p99_us=_median(percentile(spent[Stage.SHADOW], 99) for spent in rounds),
+        baseline_p50_us=_median(percentile(spent[Stage.OFF], 50) for spent in rounds),
     )
 
 
@@ -156,18 +160,31 @@ def _check(bench: Bench, stage: Stage, session_id: str) -> None:
         raise WrongTierError(f"{session_id} is not at {stage}.")
 
 
-def _capacity(bench: Bench, ids: Sequence[str]) -> float:
-    """Return the seconds from one read to the next at 30 % of what `off` can do."""
-    manager = _migrating(bench)
-    began = time.perf_counter()
-    for key in ids:
-        manager.get_session(key)
-    return (time.perf_counter() - began) / len(ids) / _UTILISATION
+def _pause(bench: Bench, ids: Sequence[str]) -> float:
+    """Return the seconds from one read to the next at 30 % of what `off` can do.
+
+    By the fastest tenth: what other programs take of the machine now makes no slower rate of it.
+    """
+    spent = timed(_migrating(bench).get_session, ids)
+    return percentile(spent, 10) / 1e9 / _UTILISATION
 
 
-def _paced(bench: Bench, stage: Stage, ids: Sequence[str], pause: float) -> list[float]:
+def _paced_round(bench: Bench, ids: Sequence[str], pause: float) -> dict[Stage, list[float]]:
+    """Return the µs of a round's reads at each stage, in blocks that take turns at being first."""
+    spent: dict[Stage, list[float]] = {Stage.SHADOW: [], Stage.OFF: []}
+    stages = list(spent)
+    for begin in range(0, len(ids), bench.plan.block):
+        for stage in stages:
+            _to(bench, stage)
+            found = _paced(bench, ids[begin : begin + bench.plan.block], pause)
+            spent[stage] += found[len(found) // 5 :]  # the comparing comes later than the reads
+            _settle()
+        stages.reverse()
+    return spent
+
+
+def _paced(bench: Bench, ids: Sequence[str], pause: float) -> list[float]:
     """Return the µs of each read at a steady rate; the rest of the time belongs to the others."""
-    _to(bench, stage)
     manager, spent = _migrating(bench), []
     due = time.perf_counter()
     for key in ids:
@@ -177,6 +194,21 @@ def _paced(bench: Bench, stage: Stage, ids: Sequence[str], pause: float) -> list
         manager.get_session(key)
         spent.append((time.perf_counter() - began) * 1e6)
     return spent
+
+
+def _settle() -> None:
+    """Wait until all that was read in `shadow` has been compared, and nothing left out."""
+    deadline = time.monotonic() + _SETTLED_SECONDS
+    while (found := _counted())["agreed"] < found["reads"]:
+        if time.monotonic() > deadline:
+            raise WrongTierError(f"Not every read was compared: {found}.")
+        time.sleep(0.02)
+
+
+def _counted() -> dict[str, int]:
+    flush()
+    found = ParityMinute.objects.aggregate(**{name: Sum(name) for name in COUNTS})
+    return {name: count or 0 for name, count in found.items()}
 
 
 def _median(values: Any) -> float:

@@ -149,6 +149,19 @@ class ReadingContract(AdapterTests):
 
         assert adapter.peek(IDS[1]) is None
 
+    def test_several_are_peeked_as_each_is_alone(self, adapter: LegacyAdapter) -> None:
+        if not adapter.supports_peek_many:
+            with pytest.raises(UnsupportedOperationError):
+                adapter.peek_many(IDS[:1])
+            return
+        for session_id in IDS[:2]:
+            self.put(adapter, self.odd_example(session_id))
+
+        found = adapter.peek_many([*IDS[:2], "nobody", "not\x00storable"])
+
+        assert found == {each: adapter.peek(each) for each in IDS[:2]}
+        assert adapter.peek_many([]) == {}
+
     def test_to_unified_is_pure(self, adapter: LegacyAdapter) -> None:
         self.put(adapter, self.odd_example(IDS[0]))
         record = self.peeked(adapter)

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
 
+from legacy_adapters.database import DatabaseAdapter
 from legacy_adapters.migration import marks
-from legacy_adapters.migration.parity import flushing, watching
+from legacy_adapters.migration.parity import comparing, flushing, watching
+from legacy_adapters.migration.parity import inbox as inboxes
 from legacy_adapters.migration.parity import pool as pool_of_threads
 from legacy_adapters.migration.parity.comparing import look_at
 from legacy_adapters.migration.parity.flushing import write
@@ -116,7 +119,7 @@ def test_at_other_stages_nothing_is_compared(stage: Stage) -> None:
 
     read(session_id)
 
-    assert get_pool()._inbox.empty()
+    assert not len(get_pool()._inbox)
     assert totals() == ({"reads": 1} if stage is Stage.RAMP_DOWN else {})
 
 
@@ -168,7 +171,7 @@ def test_a_session_with_a_write_under_way_is_not_compared() -> None:
     tiers = get_tiers()
     marks.put(tiers.database, session_id, Side.LEGACY, get_clock().now())
 
-    assert look_at(tiers.database, session_id, now=get_clock().now(), seconds=1) is None
+    assert looked(session_id) is None
     get_pool()._compare(Job(WHERE, session_id, time.monotonic()))
 
     assert totals() == {}
@@ -176,7 +179,9 @@ def test_a_session_with_a_write_under_way_is_not_compared() -> None:
 
 
 def looked(session_id: str) -> Any:
-    return look_at(get_tiers().database, session_id, now=get_clock().now(), seconds=1)
+    database, now = get_tiers().database, get_clock().now()
+    (look,) = look_at(database, [session_id], now=now, seconds=1).values()
+    return look
 
 
 @alone
@@ -267,7 +272,7 @@ def test_a_session_that_nobody_has_is_not_counted_as_agreeing() -> None:
         read("ws_mwo5wwds_nobody")
     get_pool()._compare(Job(WHERE, "ws_mwo5wwds_nobody", time.monotonic()))
 
-    wait_for(get_pool()._inbox.empty)
+    wait_for(lambda: not len(get_pool()._inbox))
     assert "compared" not in totals()
 
 
@@ -353,18 +358,119 @@ def test_differences_that_cannot_wait_for_their_second_look_are_shed(
 def test_a_thread_rests_longer_than_it_computes() -> None:
     to_stage("live")
     session_id = start()
-    rested: list[float] = []
-    pool = ShadowPool(sleep=rested.append)
-    for each in (Job(WHERE, session_id, time.monotonic()), None):
-        pool._inbox.put(each)
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        if pool.ledger.outcomes:
+            pool._inbox.stop()
+
+    pool = ShadowPool(wait=wait)
+    pool._inbox.put(Job(WHERE, session_id, time.monotonic()))
 
     began = time.thread_time()
     pool._work()
     computed = time.thread_time() - began
 
-    assert len(rested) == 1
-    assert rested[0] > computed
+    _, rested, _ = waited
+    assert rested > computed
     assert [each.result for each in pool.ledger.outcomes] == ["agreed"]
+
+
+def test_what_is_gathered_is_compared_in_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    to_stage("live")
+    first, second = start(), start()
+    change_here(second, email="eva@example.org")
+    looks = counted_looks(monkeypatch)
+
+    get_pool()._compare(*jobs(first, second, first), late(first))
+
+    assert looks == [[first, second]]
+    assert totals() == {"compared": 2, "agreed": 2, "shed": 1}
+    assert [job.session_id for _, job in get_pool()._later] == [second]
+
+
+def test_a_store_that_is_asked_for_one_at_a_time_is_looked_at_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(DatabaseAdapter, "supports_peek_many", False)
+    to_stage("live")
+    first, second = start(), start()
+    looks = counted_looks(monkeypatch)
+
+    get_pool()._compare(*jobs(first, second))
+
+    assert looks == [[first], [second]]
+    assert totals() == {"compared": 2, "agreed": 2}
+
+
+def test_a_look_at_many_sessions_is_one_question_a_side() -> None:
+    to_stage("live")
+    wanted = [start() for _ in range(5)]
+
+    with CaptureQueriesContext(connection) as asked:
+        looks = look_at(get_tiers().database, wanted, now=get_clock().now(), seconds=1)
+
+    assert list(looks) == wanted
+    asking = [each["sql"] for each in asked if "set_config" not in each["sql"]]
+    assert len([sql for sql in asking if wanted[0] in sql]) == 2
+
+
+def test_what_cannot_be_compared_spoils_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    to_stage("live")
+    first, odd, second = start(), start(), start()
+    differences = comparing._differences
+
+    def fail_at_odd(adapter: Any, record: Any, *rest: Any) -> Any:
+        return 1 / 0 if record.id == odd else differences(adapter, record, *rest)
+
+    monkeypatch.setattr(comparing, "_differences", fail_at_odd)
+    get_pool()._compare(*jobs(first, odd, "ws_\x00", second))
+
+    results = {each.session_id: each.result for each in get_pool().ledger.outcomes}
+    assert results == {first: "agreed", odd: "failed", "ws_\x00": "skipped", second: "agreed"}
+    assert [each.message for each in caplog.records] == ["A session could not be compared"]
+
+
+def test_a_store_that_does_not_answer_is_not_asked_for_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    to_stage("live")
+    first, second = start(), start()
+    looks = counted_looks(monkeypatch)
+
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE funnel_sessions RENAME TO funnel_sessions_gone")
+    try:
+        get_pool()._compare(*jobs(first, second))
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE funnel_sessions_gone RENAME TO funnel_sessions")
+
+    assert looks == [[first, second]]
+    assert totals() == {"failed": 2}
+
+
+def jobs(*session_ids: str) -> list[Job]:
+    return [Job(WHERE, each, time.monotonic()) for each in session_ids]
+
+
+def late(session_id: str) -> Job:
+    return Job(WHERE, session_id, time.monotonic() - 2.5)
+
+
+def counted_looks(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Return the ids that each look from now on is asked for."""
+    looks: list[list[str]] = []
+
+    def look(database: Any, session_ids: Any, **options: Any) -> Any:
+        looks.append(list(session_ids))
+        return look_at(database, session_ids, **options)
+
+    monkeypatch.setattr(pool_of_threads, "look_at", look)
+    return looks
 
 
 def test_second_looks_are_not_shed_for_being_late() -> None:
@@ -385,7 +491,7 @@ def test_a_part_of_the_reads_is_compared(settings: SettingsWrapper) -> None:
     settings.MIGRATION = {**FAST, "SHADOW_THREADS": 0}
     read(session_id)
 
-    assert get_pool()._inbox.empty()
+    assert not len(get_pool()._inbox)
     assert totals() == {"reads": 1}
 
 
@@ -423,6 +529,21 @@ def test_threads_are_as_many_as_set_and_give_their_connections_back() -> None:
         return bool(found["pool_size"] - found["pool_available"] <= 1)  # this test's own
 
     wait_for(is_back)
+
+
+def test_a_thread_that_gathers_or_rests_goes_home_at_once(
+    monkeypatch: pytest.MonkeyPatch, settings: SettingsWrapper
+) -> None:
+    settings.MIGRATION = {**FAST, "SHADOW_DEADLINE_SECONDS": 1_000}
+    monkeypatch.setattr(inboxes, "_GATHER_SECONDS", 500)
+    to_stage("live")
+    read(start())
+    pool = get_pool()
+    wait_for(lambda: not len(pool._inbox))
+
+    pool.stop(seconds=5)
+
+    assert not any(each.is_alive() for each in pool._threads)
 
 
 def test_a_child_after_fork_has_threads_and_counts_of_its_own() -> None:

@@ -1,17 +1,17 @@
-"""One session looked at on both sides, by what writes nothing."""
+"""Sessions looked at on both sides, by what writes nothing."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from legacy_adapters import patience
 from legacy_adapters.conf import get_adapter
 from legacy_adapters.exceptions import UnreadableRecordError
 from legacy_adapters.merging.comparing import differing, past_end
 from legacy_adapters.merging.evidence import of_fields
-from legacy_adapters.migration.joining import Annex, find_annex, joined
+from legacy_adapters.migration.joining import Annex, find_annexes, joined
 from legacy_adapters.migration.old_stores import primary_name
 from legacy_adapters.models import SessionConflict
 from legacy_adapters.tables import rows
@@ -19,7 +19,7 @@ from sessions_unified.exceptions import DatabaseUnavailableError
 from sessions_unified.postgres import database_budget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from datetime import datetime
 
     from legacy_adapters.base import LegacyAdapter, LegacyRecord
@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 
 EXISTENCE: Final = "existence"
 """What differs of a session that one side does not have."""
+
+
+class _Spent(NamedTuple):
+    """How many seconds each side took to answer."""
+
+    legacy: float
+    unified: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,16 +56,20 @@ class Look:
 
 def look_at(
     database: DatabaseTier,
-    session_id: str,
+    session_ids: Collection[str],
     *,
     now: datetime,
     seconds: float,
     monotonic: Callable[[], float] = time.monotonic,
-) -> Look | None:
-    """Compare a session; None: there is nothing to compare, or a write is under way.
+) -> dict[str, Look | None]:
+    """Compare sessions, by id; None: there is nothing to compare, or a write is under way.
+
+    Each side is asked once for all of them, and that is how long it took for each. More than one
+    are for a store that can be asked so (``supports_peek_many``). What is written between both
+    looks is a difference, which is gone at the next.
 
     ``seconds`` is what it may wait for our database. The legacy store's adapter has a limit of its
-    own. What is written between both looks is a difference that is gone at the next.
+    own.
 
     Raises:
         SourceUnavailableError: the legacy store did not answer.
@@ -68,25 +79,44 @@ def look_at(
     adapter = get_adapter(primary_name())
     began = monotonic()
     with database_budget(seconds):
-        record = patience.peek(adapter, session_id)
+        there = _peeked(adapter, session_ids)
     between = monotonic()
     left = seconds - (between - began)
     if left <= 0:
         raise DatabaseUnavailableError  # the time is up, before it was asked
     with database_budget(left):
-        annex = find_annex(database, session_id)
-        legacy_seconds, unified_seconds = between - began, monotonic() - between
-        if annex.marked is not None:
-            return None
-        found = _differences(adapter, record, annex, now)
+        here = find_annexes(database, session_ids)
+        spent = _Spent(legacy=between - began, unified=monotonic() - between)
+        return {
+            each: _look(adapter, there.get(each), here[each], now, spent) for each in session_ids
+        }
+
+
+def _peeked(adapter: LegacyAdapter, session_ids: Collection[str]) -> dict[str, LegacyRecord]:
+    if adapter.supports_peek_many:
+        return patience.peek_many(adapter, session_ids)
+    found = {each: patience.peek(adapter, each) for each in session_ids}
+    return {key: record for key, record in found.items() if record is not None}
+
+
+def _look(
+    adapter: LegacyAdapter,
+    record: LegacyRecord | None,
+    annex: Annex,
+    now: datetime,
+    spent: _Spent,
+) -> Look | None:
+    if annex.marked is not None:
+        return None
+    found = _differences(adapter, record, annex, now)
     if found is None:
         return None
     fields, evidence = found
     return Look(
         fields=fields,
         evidence=tuple(evidence),
-        legacy_seconds=legacy_seconds,
-        unified_seconds=unified_seconds,
+        legacy_seconds=spent.legacy,
+        unified_seconds=spent.unified,
     )
 
 

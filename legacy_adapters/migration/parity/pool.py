@@ -13,18 +13,20 @@ import threading
 import time
 from collections import deque
 from functools import cached_property
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from django.core.signals import setting_changed
 from django.db import Error as DatabaseError
 from django.db import connections
 
+from legacy_adapters.conf import get_adapter
 from legacy_adapters.exceptions import SourceUnavailableError
 from legacy_adapters.migration import demotion
 from legacy_adapters.migration.conf import get_conf
+from legacy_adapters.migration.old_stores import primary_name
 from legacy_adapters.migration.parity import flushing
 from legacy_adapters.migration.parity.comparing import look_at
+from legacy_adapters.migration.parity.inbox import Inbox, Job
 from legacy_adapters.migration.parity.tallies import Ledger, Outcome, Read, Where
 from legacy_adapters.migration.stages.names import Stage
 from sessions_unified.conf import get_conf as get_unified_conf
@@ -35,7 +37,7 @@ from sessions_unified.tiers.breaker import CircuitBreaker
 from sessions_unified.tiers.database import DatabaseTier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from legacy_adapters.migration.parity.comparing import Look
 
@@ -52,27 +54,18 @@ _REST: Final = 4
 _COMPARED: Final = frozenset(stage for stage in Stage if stage.compares)
 
 
-class Job(NamedTuple):
-    """A session to compare; ``at`` is when it was read, by `time.monotonic`."""
-
-    where: Where
-    session_id: str
-    at: float
-    is_second_look: bool = False
-
-
 class ShadowPool:
     """Bounded in threads and in queue: what does not fit is shed, and counted."""
 
-    def __init__(self, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, *, wait: Callable[[float], object] | None = None) -> None:
         self.ledger = Ledger()
-        self._sleep = sleep
-        self._inbox: SimpleQueue[Job | None] = SimpleQueue()
+        self._stopping = threading.Event()
+        self._wait = wait or self._stopping.wait
+        self._inbox = Inbox(wait=self._wait)
         self._later: deque[tuple[float, Job]] = deque()
         self._threads: list[threading.Thread] = []
         self._starting = threading.Lock()
         self._wake = threading.Event()
-        self._is_stopped = False
         self._flushes_last = False
 
     @cached_property
@@ -111,7 +104,7 @@ class ShadowPool:
         is_chosen = conf.SHADOW_SAMPLE >= 1 or random.random() < conf.SHADOW_SAMPLE  # noqa: S311
         if not is_chosen or not conf.SHADOW_THREADS:
             return
-        if self._inbox.qsize() >= conf.SHADOW_QUEUE:
+        if len(self._inbox) >= conf.SHADOW_QUEUE:
             self.ledger.outcomes.append(Outcome(where, "shed"))
         else:
             self._inbox.put(Job(where, session_id, time.monotonic()))
@@ -121,7 +114,7 @@ class ShadowPool:
         if not self._starting.acquire(blocking=False):
             return
         try:
-            if self._threads or self._is_stopped:
+            if self._threads or self._stopping.is_set():
                 return
             workers = [self._work] * get_conf().SHADOW_THREADS
             for each in [self._keep_books, *workers]:
@@ -134,31 +127,55 @@ class ShadowPool:
     # The threads that compare
 
     def _work(self) -> None:
-        while (job := self._inbox.get()) is not None and not self._is_stopped:
+        while (jobs := self._inbox.take()) and not self._stopping.is_set():
             began = time.thread_time()
             try:
-                self._compare(job)
-            except Exception:  # the next one may fare better
-                self._note(job, "failed")
-                logger.exception("A session could not be compared")
+                self._compare(*jobs)
             finally:
                 connections.close_all()  # this thread's: back to the pool
-            self._sleep((time.thread_time() - began) * _REST)
+            self._wait((time.thread_time() - began) * _REST)
 
-    def _compare(self, job: Job) -> None:
+    def _compare(self, *jobs: Job) -> None:
+        """Compare these, by one look at each side where the legacy store can be asked so."""
+        if get_adapter(primary_name()).supports_peek_many:
+            self._compare_together(jobs)
+        else:
+            for job in jobs:
+                self._compare_together((job,))
+
+    def _compare_together(self, jobs: tuple[Job, ...]) -> None:
         seconds = get_conf().SHADOW_DEADLINE_SECONDS
-        if not job.is_second_look and time.monotonic() - job.at > seconds:
-            self._note(job, "shed")
+        jobs = tuple(each for each in jobs if self._is_in_time(each, seconds))
+        if not jobs:
             return
+        session_ids = list(dict.fromkeys(each.session_id for each in jobs))
         try:
             now = get_tiers().clock.now()
-            look = look_at(self.database, job.session_id, now=now, seconds=seconds)
+            looks = look_at(self.database, session_ids, now=now, seconds=seconds)
         except (SourceUnavailableError, TierUnavailableError, DatabaseError):
-            self._note(job, "failed")
-        except InvalidChangeError:
-            self._note(job, "skipped")  # an id that no database holds
+            self._note_all(jobs, "failed")
+        except Exception as exc:  # noqa: BLE001  (the next one may fare better)
+            self._compare_apart(jobs, exc)
         else:
-            self._judge(job, look)
+            for job in jobs:
+                self._judge(job, looks[job.session_id])
+
+    def _is_in_time(self, job: Job, seconds: float) -> bool:
+        if job.is_second_look or time.monotonic() - job.at <= seconds:
+            return True
+        self._note(job, "shed")
+        return False
+
+    def _compare_apart(self, jobs: tuple[Job, ...], exc: Exception) -> None:
+        """Compare one by one what failed together: one of them did it, and it alone has failed."""
+        if len(jobs) > 1:
+            for job in jobs:
+                self._compare_together((job,))
+        elif isinstance(exc, InvalidChangeError):
+            self._note_all(jobs, "skipped")  # an id that no database holds
+        else:
+            self._note_all(jobs, "failed")
+            logger.error("A session could not be compared", exc_info=exc)
 
     def _judge(self, job: Job, look: Look | None) -> None:
         if look is None:
@@ -174,6 +191,10 @@ class ShadowPool:
             self._later.append((due, job._replace(is_second_look=True)))
             self._wake.set()
 
+    def _note_all(self, jobs: Iterable[Job], result: str) -> None:
+        for job in jobs:
+            self._note(job, result)
+
     def _note(self, job: Job, result: str, look: Look | None = None) -> None:
         self.ledger.outcomes.append(Outcome(job.where, result, job.session_id, look))
 
@@ -181,7 +202,7 @@ class ShadowPool:
 
     def _keep_books(self) -> None:
         flush_at = time.monotonic() + FLUSH_SECONDS
-        while not self._is_stopped:
+        while not self._stopping.is_set():
             next_at = min(flush_at, self._later[0][0]) if self._later else flush_at
             self._wake.wait(max(next_at - time.monotonic(), 0))
             self._wake.clear()
@@ -227,10 +248,9 @@ class ShadowPool:
     def stop(self, *, seconds: float, flushes: bool = False) -> None:
         """Stop the threads, and wait so long for what they are at; ``flushes``: and write it."""
         self._flushes_last = flushes
-        self._is_stopped = True
+        self._stopping.set()
         self._wake.set()
-        for _ in self._threads:
-            self._inbox.put(None)
+        self._inbox.stop()
         ends_at = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(timeout=max(ends_at - time.monotonic(), 0))

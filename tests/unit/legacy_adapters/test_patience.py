@@ -12,7 +12,7 @@ from legacy_adapters.memory_cache import MemoryCacheAdapter
 from tests.legacy_tokens import data
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from legacy_adapters.base import LegacyRecord
 
@@ -80,6 +80,23 @@ def test_an_answer_however_slow_makes_good() -> None:
 
     assert record is not None
     assert store.asked == 6
+
+
+def test_several_records_are_one_question() -> None:
+    class Several(Store):
+        def peek_many(self, session_ids: Collection[str]) -> dict[str, LegacyRecord]:
+            return {each: record for each in session_ids if (record := self.peek(each))}
+
+    store = Several(seconds=patience.SLOW_SECONDS)
+    fail(store, times=3)
+    with pytest.raises(SourceUnavailableError):
+        patience.peek_many(store, [ID], monotonic=lambda: store.now)
+    assert store.asked == 3
+
+    patience._breaker.cache_clear()
+    store.fails = False
+
+    assert patience.peek_many(store, [ID], monotonic=lambda: store.now) == {ID: store.peek(ID)}
 
 
 def test_later_one_request_tries_it(monkeypatch: pytest.MonkeyPatch) -> None:

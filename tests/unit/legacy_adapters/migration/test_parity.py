@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from legacy_adapters.migration.parity import inbox as inboxes
 from legacy_adapters.migration.parity import tallies
 from legacy_adapters.migration.parity.comparing import Look
 from legacy_adapters.migration.parity.histograms import added, label_of, percentile
+from legacy_adapters.migration.parity.inbox import AT_ONCE, Inbox, Job
 from legacy_adapters.migration.parity.summing import Parity, lower_bound
 from legacy_adapters.migration.parity.tallies import Ledger, Outcome, Read, Where
 from legacy_adapters.migration.stages.names import Stage
 
+if TYPE_CHECKING:
+    from pytest_django.fixtures import SettingsWrapper
+
 NOW = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
 WHERE = Where("session.detail", Stage.LIVE, 1)
+JOBS = [Job(WHERE, f"ws_{number}", 0.0) for number in range(AT_ONCE + 2)]
 DIFFERS = Look(fields=("email",), evidence=(), legacy_seconds=0.001, unified_seconds=0.001)
 
 
@@ -128,3 +134,55 @@ def test_what_waits_for_a_database_that_is_down_is_bounded(monkeypatch: pytest.M
 
     assert [minute.minute for _, minute in taken.tallies] == [2, 3, 4]
     assert [session_id for session_id, _ in taken.findings] == ["ws_3", "ws_4"]
+
+
+def test_what_comes_while_a_thread_gathers_is_taken_together() -> None:
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        for each in JOBS[1:3]:
+            inbox.put(each)
+
+    inbox = Inbox(wait=wait)
+    inbox.put(JOBS[0])
+
+    assert inbox.take() == JOBS[:3]
+    assert waited == [inboxes._GATHER_SECONDS]
+    assert not len(inbox)
+
+
+def test_nobody_gathers_where_enough_wait_and_the_rest_is_left() -> None:
+    waited: list[float] = []
+    inbox = Inbox(wait=waited.append)
+    for each in JOBS:
+        inbox.put(each)
+
+    assert inbox.take() == JOBS[:AT_ONCE]
+    assert not waited
+    assert len(inbox) == 2
+
+
+def test_no_job_is_late_for_having_been_gathered(settings: SettingsWrapper) -> None:
+    settings.MIGRATION = {"SHADOW_DEADLINE_SECONDS": 0.01}
+    waited: list[float] = []
+    inbox = Inbox(wait=waited.append)
+    inbox.put(JOBS[0])
+
+    inbox.take()
+
+    assert waited == [0.005]
+
+
+@pytest.mark.parametrize("waiting", [0, 1, AT_ONCE - 1, AT_ONCE])
+def test_all_who_take_are_sent_home_once_it_is_over(waiting: int) -> None:
+    inbox = Inbox(wait=lambda seconds: None)
+    for each in JOBS[:waiting]:
+        inbox.put(each)
+    inbox.stop()
+
+    if waiting == AT_ONCE:
+        assert inbox.take() == JOBS[:AT_ONCE]
+    for _ in range(3):
+        assert inbox.take() == []
+        assert len(inbox)  # the next one finds it too
