@@ -15,13 +15,14 @@ from django.db import InterfaceError, OperationalError
 from legacy_adapters.conf import get_adapter
 from legacy_adapters.exceptions import LegacyAdaptersError
 from legacy_adapters.local_storage import keeping
-from legacy_adapters.migration import demotion, unseen
+from legacy_adapters.migration import unseen
 from legacy_adapters.migration.backfill import runs
 from legacy_adapters.migration.backfill.pace import Throttle, backfill_pacer
 from legacy_adapters.migration.backfill.working import Worker
 from legacy_adapters.migration.catching_up import catching_up
 from legacy_adapters.migration.parity import summing
 from legacy_adapters.migration.repair.working import is_due, repair_due
+from legacy_adapters.migration.steering import demotion
 from legacy_adapters.migration.use import is_migrating
 from legacy_adapters.models import BackfillRun
 from legacy_adapters.tables import rows

@@ -42,7 +42,7 @@ class Started:
 
     def wait(self) -> None:
         """Wait for its end; a zombie has ended."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         with suppress(psutil.NoSuchProcess):
             while self.process.status() != psutil.STATUS_ZOMBIE:
                 assert time.monotonic() < deadline, "it did not end"

@@ -31,6 +31,7 @@ class Fault:
         delay: seconds before each piece of the server's answers.
         jitter: how much that varies to either side.
         cut_after: bytes from the server, for each connection, until it is closed; None: no end.
+        since: what a client must have sent before this is for its connection; empty: nothing.
 
     """
 
@@ -38,6 +39,7 @@ class Fault:
     delay: float = 0
     jitter: float = 0
     cut_after: int | None = None
+    since: bytes = b""
 
 
 @dataclass(eq=False)
@@ -48,6 +50,7 @@ class Connection:
     server: asyncio.StreamWriter | None = None
     fault: Fault | None = None
     passed: int = 0
+    asked_for: Fault | None = None  # the fault whose words its client has sent
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -130,9 +133,9 @@ class FaultProxy:
         """Accept and never answer; open connections stall."""
         self._switch(Fault(kind="hang"))
 
-    def mute(self) -> None:
-        """Pass on what clients send and hold back every answer."""
-        self._switch(Fault(kind="mute"))
+    def mute(self, *, since: bytes = b"") -> None:
+        """Pass on what clients send and hold back every answer, from the one to ``since`` on."""
+        self._switch(Fault(kind="mute", since=since))
 
     def count(self, words: bytes) -> None:
         """Begin to count ``words`` in what clients send."""
@@ -217,6 +220,8 @@ class FaultProxy:
         while data := await reader.read(CHUNK):
             self.requests += 1
             self.heard += data.count(self.words) if self.words else 0
+            if self._fault.since in data:
+                connection.asked_for = self._fault
             if not await self._let_through(connection, {"hang"}):
                 return
             connection.server.write(data)
@@ -241,11 +246,14 @@ class FaultProxy:
                 return
 
     async def _let_through(self, connection: Connection, held_by: set[str]) -> bool:
-        while self._fault.kind in held_by:
+        while self._fault.kind in held_by and self._is_for(connection):
             if connection.client.is_closing():
                 return False
             await asyncio.sleep(0.005)
         return not connection.client.is_closing()
+
+    def _is_for(self, connection: Connection) -> bool:
+        return not self._fault.since or connection.asked_for is self._fault
 
 
 def _bound(port: int) -> socket.socket:

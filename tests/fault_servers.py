@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from funnel.local.child import Child
     from funnel.local.server import Server
 
-START_SECONDS = 30
+START_SECONDS = 120
 PASSWORD = "one-for-all-servers-of-a-test"
 
 

@@ -16,15 +16,18 @@ import psutil
 from funnel.local import programs
 from funnel.local.child import Child
 from funnel.local.ports import LOOPBACK, free_port
+from tests import holding
 from tests.fault_proxy import FaultProxy
 from tests.live_site import Answer, Caller, Shopper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 SHOP = "http://shop.example"
-START_SECONDS = 30
+START_SECONDS = 120
+HOLD = "gateway.hold"
 # Short, so that a test waits for seconds. What `make soak` takes instead is what a shop has.
 SHORT: dict[str, Any] = {
     "SESSIONS_UNIFIED": {
@@ -37,8 +40,14 @@ SHORT: dict[str, Any] = {
         "PREPARED_STATEMENTS": False,  # a proxy counts statements by their text
     },
     "POOL": {"timeout": 0.5, "max_size": 4},
-    "FUNNEL": {"GATEWAY": "tests.gateways.SlowGateway"},
+    "FUNNEL": {"GATEWAY": "tests.gateways.HeldGateway"},
 }
+# Where no budget is the subject: a busy machine spends one sooner than a fault does.
+PATIENT: dict[str, Any] = {
+    "SESSIONS_UNIFIED": {"HEARTBEAT_TIMEOUT_SECONDS": 5, "DATABASE_BUDGET_SECONDS": 20},
+    "POOL": {"timeout": 20, "max_size": 8},
+}
+PATIENT_WITH_REDIS = {"REDIS_TIMEOUT_MS": "400", "REDIS_BUDGET_MS": "400"}
 
 STATED: dict[str, Any] = {
     "SESSIONS_UNIFIED": {
@@ -78,6 +87,10 @@ class FaultSite:
         return Shopper(
             base=self.base, id=shopper.id, token=shopper.token, headers=dict(shopper.headers)
         )
+
+    def gateway_held_back(self) -> AbstractContextManager[None]:
+        """Keep the gateway's answers back, in the processes that share its records too."""
+        return holding.held_back(self.log.parent / HOLD)
 
     def show_log(self) -> None:
         """Print what it logged since the last time; pytest shows it where a test failed."""
@@ -122,7 +135,6 @@ def site_environment(
         "SITE_URL": SHOP,
         "LOG_FORMAT": "lines",
         "LOG_LEVEL": "WARNING",
-        "TEST_GATEWAY_SECONDS": "0.7",
     }
     return {**os.environ, **given, **env}
 
@@ -157,6 +169,7 @@ def fault_site(
                 redis_url=redis.url(redis_url),
                 database_url=database.url(database_url),
                 settings=settings,
+                **{holding.VARIABLE: str(records / HOLD)},
                 **env,
             ),
         )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import time
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from funnel.payments.gateway import Outcome, Receipt
 from funnel.payments.sandbox import SandboxGateway
+from tests.holding import is_held_back
+from tests.managing import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from funnel.payments.gateway import Reversal, Sale
 
 AnyScripted = TypeVar("AnyScripted", bound="ScriptedGateway")
+HOLD_SECONDS = 60
 
 
 class ScriptedGateway(SandboxGateway):
@@ -55,13 +56,13 @@ def taking(
     gateway.reset()
 
 
-class SlowGateway(SandboxGateway):
-    """Answers late (``TEST_GATEWAY_SECONDS``), having charged at once."""
+class HeldGateway(SandboxGateway):
+    """Charges at once, and keeps its answer back while a test holds it (`tests.holding`)."""
 
     def sale(self, sale: Sale) -> Receipt:
         """Charge, then wait."""
         receipt = super().sale(sale)
-        time.sleep(float(os.environ["TEST_GATEWAY_SECONDS"]))
+        wait_for(lambda: not is_held_back(), seconds=HOLD_SECONDS)
         return receipt
 
 

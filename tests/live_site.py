@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from email.message import Message
     from pathlib import Path
 
-START_SECONDS = 30
+START_SECONDS = 120
 PROBLEM = "application/problem+json"
 SOIL = [{"id": "SOIL", "quantity": 2}]
 _keys = itertools.count(1)

@@ -103,11 +103,26 @@ def elsewhere(sql: str, params: list[Any]) -> Iterator[None]:
     thread = threading.Thread(target=work)
     thread.start()
     try:
-        assert ready.wait(10)
+        assert ready.wait(60)
         yield
     finally:
         done.set()
         thread.join()
+
+
+def wait_until_left(application: str) -> None:
+    """Wait until the database has noticed that a killed process is gone: until then it locks."""
+
+    def has_left() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT NOT EXISTS(SELECT 1 FROM pg_stat_activity WHERE application_name = %s "
+                "AND datname = current_database())",
+                [application],
+            )
+            return bool(cursor.fetchone()[0])
+
+    wait_for(has_left)
 
 
 def lock_row(session_id: str) -> tuple[str, list[Any]]:
@@ -126,8 +141,8 @@ def warm(manager: UnifiedSessionManager) -> UnifiedSessionManager:
     return manager
 
 
-def wait_for(condition: Callable[[], object], *, seconds: float = 10) -> None:
-    """Poll until ``condition`` holds."""
+def wait_for(condition: Callable[[], object], *, seconds: float = 30) -> None:
+    """Poll until ``condition`` holds; ``seconds`` is what the busiest machine may need."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

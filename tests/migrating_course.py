@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from legacy_adapters.migration import catching_up, operating
+from legacy_adapters.migration import catching_up
 from legacy_adapters.migration.backfill.whole import backfill
 from legacy_adapters.migration.catching_up import UnsettledError
 from legacy_adapters.migration.gates import order
-from legacy_adapters.migration.planning import order_of
 from legacy_adapters.migration.repair.copying import repair
 from legacy_adapters.migration.stages import store
 from legacy_adapters.migration.stages.moving import move
 from legacy_adapters.migration.stages.names import Endpoint, Stage
 from legacy_adapters.migration.stages.view import Place
+from legacy_adapters.migration.steering import operating
+from legacy_adapters.migration.steering.planning import order_of
 from legacy_adapters.models import EndpointStage, ProcessReport, StageChange, WriteMark
 from tests.migrating import table
 

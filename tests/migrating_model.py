@@ -15,8 +15,9 @@ from django.db import OperationalError, connections
 
 from legacy_adapters.database import DatabaseAdapter
 from legacy_adapters.exceptions import SourceUnavailableError
-from legacy_adapters.migration import locked, manager, marks
-from legacy_adapters.migration.joining import UNMAPPED
+from legacy_adapters.migration import manager, marks
+from legacy_adapters.migration.sides import locked
+from legacy_adapters.migration.sides.joining import UNMAPPED
 from legacy_adapters.migration.stages.cache import STAGES
 from sessions_unified.exceptions import DatabaseUnavailableError
 from sessions_unified.wire import INTERNAL_METADATA

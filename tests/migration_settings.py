@@ -14,6 +14,6 @@ MIGRATION |= given.get("MIGRATION", {})
 LEGACY_ADAPTERS["database"] |= given.get("TABLE", {})
 beat: dict[str, Any] = given.get("BEAT", {})
 CELERY_BEAT_SCHEDULE |= {
-    name: {"task": name, "schedule": seconds, "options": {"expires": seconds}}
+    name: {"task": name, "schedule": seconds, "options": {"expires": 5}}
     for name, seconds in beat.items()
 }

@@ -6,8 +6,8 @@ import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from legacy_adapters.migration import operating
 from legacy_adapters.migration.stages.names import Endpoint, Stage
+from legacy_adapters.migration.steering import operating
 from legacy_adapters.models import BackfillRun, ParityMinute, ProcessReport, StageChange
 from sessions_unified.clock import get_clock
 from sessions_unified.tiers import get_tiers

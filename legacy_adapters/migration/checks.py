@@ -114,7 +114,7 @@ def check_migrating(**_: Any) -> list[CheckMessage]:
 
 
 def _check_primary() -> Iterator[CheckMessage]:
-    from legacy_adapters.migration.old_stores import primary_name  # noqa: PLC0415  (models)
+    from legacy_adapters.migration.sides.primary import primary_name  # noqa: PLC0415  models
 
     try:
         name = primary_name()

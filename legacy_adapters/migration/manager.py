@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from legacy_adapters.migration.first_side import FirstSide
-from legacy_adapters.migration.joining import (
+from legacy_adapters.migration.sides.first_side import FirstSide
+from legacy_adapters.migration.sides.joining import (
     UNMAPPED,
     find_annex,
     is_for_ours_alone,
     joined,
 )
-from legacy_adapters.migration.old_stores import OldShopUnavailableError, accepting
-from legacy_adapters.migration.reads import as_degraded
+from legacy_adapters.migration.sides.primary import OldShopUnavailableError, accepting
+from legacy_adapters.migration.sides.reads import as_degraded
 from legacy_adapters.migration.stages.pinning import seen_stages
 from sessions_unified import changes as changing
 from sessions_unified.conf import get_conf

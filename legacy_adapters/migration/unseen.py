@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 from django.db import Error as DatabaseError
 
 from legacy_adapters.conf import get_adapter, get_sources
-from legacy_adapters.migration import history
 from legacy_adapters.migration.conf import get_conf
 from legacy_adapters.migration.stages.cache import STAGES
 from legacy_adapters.migration.stages.names import Stage
+from legacy_adapters.migration.steering import history
 from legacy_adapters.migration.use import is_migrating
 from legacy_adapters.models import StoreSighting
 from legacy_adapters.tables import rows

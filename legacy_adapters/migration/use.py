@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from legacy_adapters.migration.routes import ROUTES
+from legacy_adapters.migration.sides.routes import ROUTES
 from legacy_adapters.migration.stages.names import Endpoint
 from sessions_unified.conf import get_conf
 

@@ -59,7 +59,7 @@ def test_r46_a_process_stays_ready_with_redis_refusing_and_the_database_hanging(
     for _ in range(3):
         before = time.monotonic()
         answer = Caller(base=base).send("GET", "/readyz")
-        assert time.monotonic() - before < 1.8  # the pool alone would wait for 2 s
+        assert time.monotonic() - before < 15  # the pool alone would wait for 20 s
 
     wait_for(lambda: readyz(base)[2]["memory"] == "degraded")  # at first it has only begun
     code, status, checks = readyz(base)
@@ -123,8 +123,8 @@ def test_any_process_shows_what_all_have_counted(
         pools = "sessions_unified_database_pool_connections"
         return counted(base, pools, **token) >= 16  # of 8 each
 
-    wait_for(both_have_counted, seconds=30)
-    wait_for(lambda: counted(base, "sessions_unified_reads_total", **token) >= 20, seconds=30)
+    wait_for(both_have_counted)
+    wait_for(lambda: counted(base, "sessions_unified_reads_total", **token) >= 20)
     seen = {counted(base, "sessions_unified_staleness_bound_seconds", **token) for _ in range(8)}
     assert seen == {60.0}
     assert Caller(base=base).send("GET", "/metrics").status == 404

@@ -17,12 +17,15 @@ from funnel.simulation import Simulation
 from funnel.simulation.old_table import living_sessions
 from legacy_adapters.migration.stages.names import Endpoint, Stage
 from tests.fault_servers import own_valkey
-from tests.legacy import other_database, paid_row, put, row
+from tests.legacy import paid_row, put, row
 from tests.migrating import migrating_shop, table
 from tests.migration_accounts import (
     demotions,
     disagreements,
+    marks_of_ours,
     money_problems,
+    unmarked_writes,
+    wait_until_accounted,
     wait_until_drained,
 )
 from tests.migration_operator import Operator
@@ -44,13 +47,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "legacy"])
 
 OLD_SESSIONS = 40
-
-
-@pytest.fixture(scope="module", autouse=True)
-def elsewhere(django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
-    """Make the old shop a database of its own."""
-    with django_db_blocker.unblock(), other_database("legacy") as name:
-        yield name
 
 
 @pytest.fixture
@@ -116,9 +112,11 @@ def go_forward(journey: Journey) -> None:
     operator, shop = journey.operator, journey.shop
     operator.advance_all(Stage.DUAL_WRITE)
     operator.backfill()
-    shop.kill_worker_repairing()
+    # Again where it had just repaired all that it took.
+    assert any(shop.kill_worker_repairing(journey.random, seconds=20) for _ in range(3))
+    assert marks_of_ours() == []
     operator.advance_all(Stage.SHADOW)
-    shop.kill_web(0)
+    kill_web(journey, 0)
     operator.advance(Endpoint.DETAIL, stage=Stage.LIVE, percent=30)
     with shop.no_legacy():
         time.sleep(1)
@@ -133,7 +131,7 @@ def go_back(journey: Journey) -> None:
     """Go back stage by stage, to where both sides are written, legacy first."""
     operator, shop = journey.operator, journey.shop
     operator.rollback(Endpoint.UPSELL, stage=Stage.COMPLETE, percent=50)
-    shop.kill_web(1)
+    kill_web(journey, 1)
     for stage in (Stage.RAMP_DOWN, Stage.LIVE, Stage.SHADOW, Stage.DUAL_WRITE):
         operator.rollback_all(stage)
         journey.shoppers.be_served()
@@ -170,11 +168,18 @@ def go_back_through_everything(journey: Journey) -> None:
 
 
 def suffer(journey: Journey) -> None:
-    """Let everything break once, for a second or two each; catch up with what went unmarked."""
-    shop, random = journey.shop, journey.random
+    """Let everything break once, for a second or two each; account for what differs then."""
+    shop, operator, random = journey.shop, journey.operator, journey.random
+
+    def kill_worker() -> None:
+        if operator.is_marking():
+            shop.kill_worker_repairing(random)
+        else:
+            shop.kill_worker()
+
     faults: list[Callable[[], object]] = [
-        lambda: shop.kill_web(random.randrange(len(shop.sites))),
-        shop.kill_worker_repairing if journey.operator.is_marking() else shop.kill_worker,
+        lambda: kill_web(journey, random.randrange(len(shop.sites))),
+        kill_worker,
         shop.lose_redis,
         lambda: for_a_while(shop.no_legacy(), random),
         lambda: for_a_while(shop.no_unified(), random),
@@ -183,8 +188,19 @@ def suffer(journey: Journey) -> None:
     for fault in faults:
         fault()
         time.sleep(1)
-    if journey.operator.is_legacy_first():
-        journey.operator.catch_up()
+        assert marks_of_ours() == [] or not operator.is_before_live()
+    if operator.is_legacy_first():
+        operator.catch_up(shop.outages)
+    elif operator.is_writing_both():
+        wait_until_accounted()
+
+
+def kill_web(journey: Journey, number: int) -> None:
+    """Kill a web process between the two sides of its writes: what one of them lacks is marked."""
+    journey.shop.kill_web(number)
+    if journey.operator.is_writing_both():
+        # Now, and not later: whoever was cut off asks again, and mends it so.
+        assert unmarked_writes(journey.shop.outages) == []
 
 
 def for_a_while(fault: AbstractContextManager[None], random: Random) -> None:
@@ -195,13 +211,15 @@ def for_a_while(fault: AbstractContextManager[None], random: Random) -> None:
 def tell(journey: Journey, simulation: Simulation, *, seconds: float) -> None:
     """Print what was accounted for."""
     tally, operator = simulation.tally, journey.operator
+    waited = {stage: round(each, 1) for stage, each in operator.waited.items()}
     print(
         f"{sum(tally.kinds.values())} shoppers, {len(simulation.ledger.sessions)} sessions, "
         f"{sum(tally.acts.values())} requests in {seconds:.0f} s: "
         f"{dict(sorted(tally.answers.items()))}; {operator.moves} moves, caught up "
-        f"{operator.caught_up} times, kept waiting by "
-        f"{dict(operator.shut)}; befell: {dict(journey.shop.happened)}; "
-        f"noted: {dict(tally.noted)}; unexpected: {dict(tally.unexpected)} {tally.examples}"
+        f"{operator.caught_up} times, kept waiting by {dict(operator.shut)}, in seconds {waited}; "
+        f"befell: {dict(journey.shop.happened)}, worker ended by itself "
+        f"{journey.shop.worker.ends} times; noted: {dict(tally.noted)}; "
+        f"unexpected: {dict(tally.unexpected)} {tally.examples}"
     )
 
 
@@ -226,6 +244,7 @@ def travel(
         rate=6,
         old_sessions=living_sessions(),
         cookie_secret=SECRET,
+        patience_seconds=15,  # longer than any fault; a charge in review outlasts all patience
         think_seconds=0.1,
     )
     shoppers, operator = Shoppers(simulation=simulation), Operator()
@@ -234,6 +253,8 @@ def travel(
         try:
             with shoppers:
                 there(journey)
+                # Every copy but ours may be old by now; and some shoppers are still inside.
+                assert simulation.check(settle_seconds=20) == []
                 back(journey)
             wait_until_drained()
             assert disagreements() == []
@@ -245,5 +266,7 @@ def travel(
             assert money_problems() == []
             assert demotions() == []
             assert dict(simulation.tally.unexpected) == {}
+            assert shop.happened["sessions it was to repair"] > 0
+            assert simulation.tally.noted["finished"] > sum(simulation.tally.kinds.values()) / 2
         finally:
             tell(journey, simulation, seconds=time.monotonic() - began)

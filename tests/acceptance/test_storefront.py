@@ -11,16 +11,19 @@ import httpx2
 import pytest
 from playwright.sync_api import expect
 
+from tests.holding import VARIABLE, held_back
 from tests.live_site import running_site
+from tests.managing import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Browser, BrowserContext, Page
 
 WIDTHS = {"desktop": 1280, "phone": 390}
 NARROWEST = 360
-SLOW = {"PAYMENT_GATEWAY": "tests.gateways.SlowGateway", "TEST_GATEWAY_SECONDS": "2"}
+HELD = {"PAYMENT_GATEWAY": "tests.gateways.HeldGateway"}
 ORDER = ("checkout", Decimal("25.3000"))
 SERUM = ("upsell:upsell-1-serum", Decimal("29.9900"))
 SMALL = ("upsell:upsell-1-serum-small", Decimal("12.9900"))
@@ -36,14 +39,20 @@ def shop(site: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def slow_site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_site(tmp_path_factory.mktemp("slow"), **SLOW) as url:
+def hold(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the file that holds the gateway of `held_shop`."""
+    return tmp_path_factory.mktemp("held") / "hold"
+
+
+@pytest.fixture(scope="module")
+def held_site(django_db_setup: None, hold: Path) -> Iterator[str]:
+    with running_site(hold.parent, **HELD, **{VARIABLE: str(hold)}) as url:
         yield url
 
 
 @pytest.fixture
-def slow_shop(slow_site: str, transactional_db: None) -> str:
-    return slow_site
+def held_shop(held_site: str, transactional_db: None) -> str:
+    return held_site
 
 
 @pytest.fixture
@@ -275,7 +284,7 @@ def test_every_page_can_be_refreshed(shop: str, page: Page) -> None:
     refreshed("/processing")
     settle_open_attempts()
     refreshed_until_paid = page.get_by_text("Your order is paid")
-    expect(refreshed_until_paid).to_be_visible(timeout=15_000)
+    expect(refreshed_until_paid).to_be_visible()
     refreshed("/upsell-1")
     for path in ("/upsell-1", "/upsell-2", "/success"):
         page.get_by_role("button", name="No thanks, continue").click()
@@ -314,36 +323,39 @@ def test_a_shopper_who_forgets_a_field_is_led_to_it(shop: str, page: Page, shot:
 
 
 def test_a_shopper_clicks_pay_twice(
-    slow_shop: str, page: Page, context: BrowserContext, shot: Shot
+    held_shop: str, hold: Path, page: Page, context: BrowserContext, shot: Shot
 ) -> None:
     other = context.new_page()
-    order(other, slow_shop)
-    click_twice(other, "form.details button")
-    page.wait_for_timeout(500)
-    page.goto(f"{slow_shop}/checkout")
-    expect(page.get_by_role("heading", name="We are confirming your payment")).to_be_visible()
-    shot("3-processing")
+    order(other, held_shop)
+    with held_back(hold):
+        click_twice(other, "form.details button")
+        wait_for(charges)
+        page.goto(f"{held_shop}/checkout")
+        expect(page.get_by_role("heading", name="We are confirming your payment")).to_be_visible()
+        shot("3-processing")
 
     # Both go on by themselves.
-    expect(other).to_have_url(at("/upsell-1"), timeout=15_000)
-    expect(page).to_have_url(at("/upsell-1"), timeout=15_000)
+    expect(other).to_have_url(at("/upsell-1"))
+    expect(page).to_have_url(at("/upsell-1"))
     assert charges() == [ORDER]
 
 
 def test_a_shopper_clicks_accept_twice(
-    slow_shop: str, page: Page, context: BrowserContext, shot: Shot
+    held_shop: str, hold: Path, page: Page, context: BrowserContext, shot: Shot
 ) -> None:
     other = context.new_page()
-    order(other, slow_shop)
+    order(other, held_shop)
     pay(other)
-    click_twice(other, ".offer:first-child button")
-    page.wait_for_timeout(500)
-    page.goto(f"{slow_shop}/upsell-1")
-    expect(page.get_by_text("We are adding Root Serum to your order.")).to_be_visible()
-    shot("4-upsell-1-in-flight")
+    expect(other).to_have_url(at("/upsell-1"))
+    with held_back(hold):
+        click_twice(other, ".offer:first-child button")
+        wait_for(lambda: len(charges()) == 2)
+        page.goto(f"{held_shop}/upsell-1")
+        expect(page.get_by_text("We are adding Root Serum to your order.")).to_be_visible()
+        shot("4-upsell-1-in-flight")
 
-    expect(other).to_have_url(at("/upsell-2"), timeout=15_000)
-    expect(page).to_have_url(at("/upsell-2"), timeout=15_000)
+    expect(other).to_have_url(at("/upsell-2"))
+    expect(page).to_have_url(at("/upsell-2"))
     assert charges() == [ORDER, SERUM]
 
 
@@ -515,7 +527,7 @@ def test_a_lost_answer_is_waited_for_and_never_charged_again(
     page.get_by_role("link", name="See how it stands").click()
     settle_open_attempts()
 
-    expect(page).to_have_url(at("/upsell-1"), timeout=15_000)
+    expect(page).to_have_url(at("/upsell-1"))
     assert charges() == [ORDER]
 
 

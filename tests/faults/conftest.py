@@ -1,4 +1,4 @@
-"""What the fault tests share: two web processes behind proxies, and the end that every one has.
+"""What the fault tests share: pairs of web processes behind proxies, and the end of every test.
 
 The processes, and the Valkey behind them, live for all tests of a run; each test heals what it
 broke, and then the tiers must agree (promise R25).
@@ -7,7 +7,7 @@ broke, and then the tiers must agree (promise R25).
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,7 +18,16 @@ from sessions_unified.conf import get_conf
 from sessions_unified.tiers import Tiers, build_tiers
 from tests.fault_recovery import recover
 from tests.fault_servers import OwnServer, own_valkey
-from tests.fault_site import SHOP, SHORT, FaultSite, fault_site, merged, proxy_to
+from tests.fault_site import (
+    PATIENT,
+    PATIENT_WITH_REDIS,
+    SHOP,
+    SHORT,
+    FaultSite,
+    fault_site,
+    merged,
+    proxy_to,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,26 +68,44 @@ def database_url(django_db_setup: None) -> str:
     return urlunsplit(url._replace(path=f"/{connection.settings_dict['NAME']}"))
 
 
+@contextmanager
+def two_sites(records: Path, **how: Any) -> Iterator[tuple[FaultSite, FaultSite]]:
+    # One host's wall clock is five minutes ahead, the other's behind: in every test (R22).
+    with ExitStack() as stack:
+        ahead, behind = (
+            stack.enter_context(fault_site(records, FAULT_CLOCK_SECONDS=seconds, **how))
+            for seconds in ("300", "-300")
+        )
+        yield ahead, behind
+
+
 @pytest.fixture(scope="session")
 def shared_sites(
     valkey: OwnServer, database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[FaultSite, FaultSite]]:
-    # One host's wall clock is five minutes ahead, the other's behind: in every test (R22).
-    records = tmp_path_factory.mktemp("sites")
-    with ExitStack() as stack:
-        ahead, behind = (
-            stack.enter_context(
-                fault_site(
-                    records,
-                    redis_url=valkey.url,
-                    database_url=database_url,
-                    settings=SHORT,
-                    FAULT_CLOCK_SECONDS=seconds,
-                )
-            )
-            for seconds in ("300", "-300")
-        )
-        yield ahead, behind
+    with two_sites(
+        tmp_path_factory.mktemp("sites"),
+        redis_url=valkey.url,
+        database_url=database_url,
+        settings=SHORT,
+        REDIS_TIMEOUT_MS="150",
+        REDIS_BUDGET_MS="150",
+    ) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def shared_patient_sites(
+    valkey: OwnServer, database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[FaultSite, FaultSite]]:
+    with two_sites(
+        tmp_path_factory.mktemp("patient"),
+        redis_url=valkey.url,
+        database_url=database_url,
+        settings=merged(SHORT, PATIENT),
+        **PATIENT_WITH_REDIS,
+    ) as started:
+        yield started
 
 
 @pytest.fixture
@@ -95,7 +122,7 @@ def here(transactional_db: None, valkey: OwnServer, settings: SettingsWrapper) -
 def pair(
     shared_sites: tuple[FaultSite, FaultSite], here: None
 ) -> Iterator[tuple[FaultSite, FaultSite]]:
-    """Return two web processes of one shop; afterwards everything heals and agrees.
+    """Return two web processes of one shop, in a hurry; afterwards everything heals and agrees.
 
     The clock of the first one's host is five minutes ahead, that of the second's behind.
     """
@@ -106,9 +133,26 @@ def pair(
 
 
 @pytest.fixture
+def patient_pair(
+    shared_patient_sites: tuple[FaultSite, FaultSite], here: None
+) -> Iterator[tuple[FaultSite, FaultSite]]:
+    """Return a `pair` with all the time in the world, for what is about no budget."""
+    yield shared_patient_sites
+    for site in shared_patient_sites:
+        site.show_log()
+    recover(*shared_patient_sites)
+
+
+@pytest.fixture
 def site(pair: tuple[FaultSite, FaultSite]) -> FaultSite:
     """Return one of the two."""
     return pair[0]
+
+
+@pytest.fixture
+def patient_site(patient_pair: tuple[FaultSite, FaultSite]) -> FaultSite:
+    """Return one of the patient two."""
+    return patient_pair[0]
 
 
 @pytest.fixture
@@ -140,12 +184,13 @@ def start_site(
 
 
 @pytest.fixture(scope="session")
-def patient_site(
+def shared_unbroken_site(
     valkey: OwnServer, database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[FaultSite]:
     """Run a web process whose breaker never opens: what spares it is the budget alone.
 
-    It has no L1 either, and notes every touch: a read asks Redis at least twice.
+    It has no L1 either, and notes every touch: a read asks Redis at least twice. Its budget is so
+    long that a busy machine's noise is less.
     """
     changes = {
         "SESSIONS_UNIFIED": {
@@ -155,20 +200,22 @@ def patient_site(
         }
     }
     with fault_site(
-        tmp_path_factory.mktemp("patient"),
+        tmp_path_factory.mktemp("unbroken"),
         redis_url=valkey.url,
         database_url=database_url,
         settings=merged(SHORT, changes),
+        REDIS_TIMEOUT_MS="200",
+        REDIS_BUDGET_MS="200",
     ) as started:
         yield started
 
 
 @pytest.fixture
-def unbroken_site(patient_site: FaultSite, here: None) -> Iterator[FaultSite]:
-    """Return `patient_site`; afterwards it heals and agrees."""
-    yield patient_site
-    patient_site.show_log()
-    recover(patient_site)
+def unbroken_site(shared_unbroken_site: FaultSite, here: None) -> Iterator[FaultSite]:
+    """Return `shared_unbroken_site`; afterwards it heals and agrees."""
+    yield shared_unbroken_site
+    shared_unbroken_site.show_log()
+    recover(shared_unbroken_site)
 
 
 @pytest.fixture

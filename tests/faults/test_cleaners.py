@@ -22,7 +22,7 @@ from sessions_unified.clock import get_clock
 from sessions_unified.models import SessionEvent, UnifiedSession
 from sessions_unified.tiers import get_tiers
 from tests.fault_site import SHORT, merged, proxy_to, site_environment
-from tests.managing import ORDER, paid, wait_for
+from tests.managing import ORDER, paid, wait_for, wait_until_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,7 +67,10 @@ def start_cleaner(
 ) -> Callable[[], subprocess.Popen[str]]:
     """Return a function that starts a process that cleans."""
     env = site_environment(
-        redis_url=valkey.url, database_url=slow_database.url(database_url), settings=SHORT
+        redis_url=valkey.url,
+        database_url=slow_database.url(database_url),
+        settings=SHORT,
+        APPLICATION_NAME="a cleaner",
     )
 
     def start() -> subprocess.Popen[str]:
@@ -156,6 +159,7 @@ def test_r24_a_cleaner_killed_at_work_and_started_again_ends_each_session_once(
         wait_for(lambda: slow_database.heard >= 3, seconds=30)
         killed.kill()
     slow_database.pass_on()
+    wait_until_left("a cleaner")  # with its locks
 
     rest = settled_by(start_cleaner())
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from funnel.payments.nmi.simulator import running_simulator
-from tests.crashes import FUNNEL, Plan, Rig, crash_rig, nmi_settings
+from tests.crashes import FUNNEL, INSISTS, Plan, Rig, crash_rig, nmi_settings
 from tests.paused_gateway import POINTS
 
 if TYPE_CHECKING:
@@ -70,9 +70,14 @@ def test_r21_every_point_is_one_that_a_process_dies_at(
     rig: Rig, point: str, operation: str
 ) -> None:
     mode = "charge-then-hang" if point == "while_sent" else "approve"
+    plan = Plan(seed=0, operation=operation, mode=mode, point=point, has_webhooks=False, clicks=1)
     before = rig.kills[point]
 
-    rig.run(Plan(seed=0, operation=operation, mode=mode, point=point, has_webhooks=False, clicks=1))
+    # On a busy machine the gateway may answer after the timeout, and the point lies past it.
+    for _ in range(INSISTS):
+        rig.run(plan)
+        if rig.kills[point] > before:
+            break
 
     assert rig.kills[point] == before + 1
 

@@ -92,7 +92,7 @@ def test_r19_r20_a_frozen_and_then_killed_server_is_found_again_when_it_starts(
 
     print(f"503 after {took:.2f} s; writes {time.monotonic() - started:.2f} s after the start")
     assert (frozen.status, killed.status, lives) == (503, 503, 200)
-    assert took <= 2.5
+    assert took <= 3.5  # as in test_database_slow
     version, stored, events = metadata(primary, shopper.id)
     assert stored == {"n": 3}
     assert events == version

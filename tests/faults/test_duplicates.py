@@ -1,8 +1,9 @@
-"""The same request twice, over HTTP: with a slow gateway, a lost answer, a killed process."""
+"""The same request twice, over HTTP: while the gateway is asked, without Redis, after a SIGKILL."""
 
 from __future__ import annotations
 
 import http.client
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,12 @@ from tests.live_site import Shopper
 from tests.managing import wait_for
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from tests.fault_site import FaultSite
     from tests.live_site import Answer
+
+CLICKS = 50
 
 
 def pay_until_cut(shopper: Shopper) -> Answer | None:
@@ -26,17 +31,22 @@ def pay_until_cut(shopper: Shopper) -> Answer | None:
         return None
 
 
+def answered(requests: list[Future[Answer]]) -> int:
+    return sum(each.done() for each in requests)
+
+
 def test_r23_a_duplicate_waits_then_gets_the_same_answer_and_another_body_none(
-    pair: tuple[FaultSite, FaultSite],
+    patient_pair: tuple[FaultSite, FaultSite],
 ) -> None:
-    here = Shopper.start(pair[0].base)
-    there = pair[1].at(here)
+    here = Shopper.start(patient_pair[0].base)
+    there = patient_pair[1].at(here)
 
     with ThreadPoolExecutor(1) as pool:
-        paying = pool.submit(here.pay, key="k")
-        wait_for(lambda: charges(here.id))
-        in_flight = [here.pay(key="k"), there.pay(key="k"), there.pay(key="k2")]
-        other_body = there.pay("tok_decline", key="k")
+        with patient_pair[0].gateway_held_back():
+            paying = pool.submit(here.pay, key="k")
+            wait_for(lambda: charges(here.id))
+            in_flight = [here.pay(key="k"), there.pay(key="k"), there.pay(key="k2")]
+            other_body = there.pay("tok_decline", key="k")
         paid = paying.result()
     again = [here.pay(key="k"), there.pay(key="k")]
 
@@ -52,15 +62,18 @@ def test_r23_a_duplicate_waits_then_gets_the_same_answer_and_another_body_none(
 
 
 def test_r23_without_redis_duplicates_meet_in_the_database(
-    pair: tuple[FaultSite, FaultSite],
+    patient_pair: tuple[FaultSite, FaultSite],
 ) -> None:
-    here = Shopper.start(pair[0].base)
-    there = pair[1].at(here)
-    pair[0].redis.refuse()
-    pair[1].redis.hang()
+    here = Shopper.start(patient_pair[0].base)
+    there = patient_pair[1].at(here)
+    patient_pair[0].redis.refuse()
+    patient_pair[1].redis.hang()
 
     with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda each: each.pay(key="k"), (here, there)))
+        with patient_pair[0].gateway_held_back():
+            paying = [pool.submit(each.pay, key="k") for each in (here, there)]
+            wait_for(lambda: answered(paying) == 1)
+        answers = [each.result() for each in paying]
 
     assert sorted(each.status for each in answers) == [200, 409]
     assert here.pay(key="k").body == there.pay(key="k").body
@@ -69,22 +82,22 @@ def test_r23_without_redis_duplicates_meet_in_the_database(
 
 
 def test_r21_r23_a_process_killed_while_it_charges_leaves_one_charge_and_no_second(
-    pair: tuple[FaultSite, FaultSite],
+    patient_pair: tuple[FaultSite, FaultSite],
 ) -> None:
-    here = Shopper.start(pair[0].base)
-    there = pair[1].at(here)
+    here = Shopper.start(patient_pair[0].base)
+    there = patient_pair[1].at(here)
 
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, patient_pair[0].gateway_held_back():
         paying = pool.submit(pay_until_cut, here)
         wait_for(lambda: charges(here.id))
-        pair[0].kill_workers()
+        patient_pair[0].kill_workers()
         assert paying.result() is None
     while_open = [there.pay(key="k"), there.pay(key="k2"), there.pay("tok_decline", key="k")]
     (attempt,) = attempts(here.id)
     receipt = get_gateway().query(attempt.gateway_order_id)
     assert receipt is not None
     settling.settle(get_manager(), attempt.pk, receipt)
-    pair[0].wait_until_up()
+    patient_pair[0].wait_until_up()
 
     assert [each.status for each in while_open] == [409, 409, 422]
     assert here.pay(key="k").status == 200
@@ -94,40 +107,45 @@ def test_r21_r23_a_process_killed_while_it_charges_leaves_one_charge_and_no_seco
 
 
 def test_r23_fifty_double_clicks_over_two_processes_are_one_charge(
-    pair: tuple[FaultSite, FaultSite],
+    patient_pair: tuple[FaultSite, FaultSite],
 ) -> None:
-    here = Shopper.start(pair[0].base)
-    places = [here, pair[1].at(here)]
+    here = Shopper.start(patient_pair[0].base)
+    places = [here, patient_pair[1].at(here)]
 
     def click(number: int) -> Answer:
         # Half of them repeat one key, as a double click does; half have lost it.
         key = "k" if number % 2 else f"k-{number}"
         return places[number % 3 % 2].pay(key=key)
 
-    with ThreadPoolExecutor(50) as pool:
-        answers = list(pool.map(click, range(50)))
+    with ThreadPoolExecutor(CLICKS) as pool:
+        with patient_pair[0].gateway_held_back():
+            clicks = [pool.submit(click, number) for number in range(CLICKS)]
+            wait_for(lambda: answered(clicks) == CLICKS - 1)
+        statuses = Counter(each.result().status for each in clicks)
 
-    statuses = {each.status for each in answers}
-    assert 200 in statuses
-    assert statuses <= {200, 409}
+    assert statuses == {200: 1, 409: CLICKS - 1}
     assert here.pay(key="k").status == 200
     assert len(charges(here.id)) == 1
     assert len(attempts(here.id)) == 1
     audit(here.id)
 
 
-def test_r23_fifty_clicks_on_one_extra_charge_it_once(pair: tuple[FaultSite, FaultSite]) -> None:
-    here = Shopper.start(pair[0].base)
+def test_r23_fifty_clicks_on_one_extra_charge_it_once(
+    patient_pair: tuple[FaultSite, FaultSite],
+) -> None:
+    here = Shopper.start(patient_pair[0].base)
     assert here.pay().status == 200
-    places = [here, pair[1].at(here)]
+    places = [here, patient_pair[1].at(here)]
 
-    with ThreadPoolExecutor(50) as pool:
-        answers = list(
-            pool.map(
-                lambda number: places[number % 2].answer("upsell-1-serum", key=f"k-{number % 10}"),
-                range(50),
-            )
-        )
+    def click(number: int) -> Answer:
+        return places[number % 2].answer("upsell-1-serum", key=f"k-{number % 10}")
+
+    with ThreadPoolExecutor(CLICKS) as pool:
+        # Some come while it is charged, and some afterwards.
+        with patient_pair[0].gateway_held_back():
+            clicks = [pool.submit(click, number) for number in range(CLICKS)]
+            wait_for(lambda: answered(clicks) >= CLICKS / 2)
+        answers = [each.result() for each in clicks]
 
     assert {each.status for each in answers} <= {200, 409}
     assert len(charges(here.id)) == 2

@@ -55,10 +55,10 @@ def is_cut_off(shopper: Shopper) -> bool:
 
 @pytest.mark.parametrize("fault", ["refuse", pytest.param("hang", marks=pytest.mark.soak)])
 def test_r05_r17_no_answer_is_older_than_the_bound_while_the_writer_reaches_no_cache(
-    pair: tuple[FaultSite, FaultSite], fault: str
+    patient_pair: tuple[FaultSite, FaultSite], fault: str
 ) -> None:
     # No relay runs here, and no message or put of the writer arrives.
-    cut_off, other = pair
+    cut_off, other = patient_pair
     writer = Shopper.start(cut_off.base)
     getattr(cut_off.redis, fault)()
     wait_for(lambda: is_cut_off(writer))
@@ -82,9 +82,9 @@ def test_r05_no_answer_is_older_than_the_stated_bound(start_site: Callable[..., 
 
 @pytest.mark.parametrize("fault", [pytest.param("refuse", marks=pytest.mark.soak), "hang"])
 def test_r17_writes_of_both_nodes_are_compare_and_set_in_the_database(
-    pair: tuple[FaultSite, FaultSite], fault: str
+    patient_pair: tuple[FaultSite, FaultSite], fault: str
 ) -> None:
-    cut_off, other = pair
+    cut_off, other = patient_pair
     here = Shopper.start(cut_off.base)
     there = other.at(here)
     there.get()
@@ -106,9 +106,9 @@ def test_r17_writes_of_both_nodes_are_compare_and_set_in_the_database(
 
 
 def test_r17_of_two_writes_of_one_version_one_is_refused(
-    pair: tuple[FaultSite, FaultSite],
+    patient_pair: tuple[FaultSite, FaultSite],
 ) -> None:
-    cut_off, other = pair
+    cut_off, other = patient_pair
     here = Shopper.start(cut_off.base)
     there = other.at(here)
     cut_off.redis.refuse()

@@ -119,6 +119,21 @@ def test_a_mute_server_hears_and_its_answers_come_later(proxy: FaultProxy) -> No
         assert client.recv(4096) == b"held"
 
 
+def test_only_the_answer_to_these_words_and_what_follows_are_held_back(proxy: FaultProxy) -> None:
+    with connect(proxy) as client, connect(proxy) as other:
+        proxy.mute(since=b"UPDATE")
+        before = ask(client, b"SELECT")
+        client.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            ask(client, b"UPDATE")
+        elsewhere = ask(other, b"SELECT")
+
+        proxy.pass_on()
+
+        client.settimeout(5)
+        assert (before, elsewhere, client.recv(4096)) == (b"SELECT", b"SELECT", b"UPDATE")
+
+
 def test_it_counts_words_that_clients_send(proxy: FaultProxy) -> None:
     with connect(proxy) as client:
         ask(client, b"SELECT")

@@ -52,7 +52,11 @@ def test_r21_no_old_copy_stays(
     flaky: FlakyProxy, valkey: OwnServer, make_process: Callable[..., Tiers]
 ) -> None:
     tiers = make_process(
-        L1_ENABLED=False, RELAY_BATCH_SIZE=BATCH, RELAY_POLL_SECONDS=0.01, BREAKER_RESET_SECONDS=0.1
+        L1_ENABLED=False,
+        REDIS_BUDGET_MS=2000,
+        RELAY_BATCH_SIZE=BATCH,
+        RELAY_POLL_SECONDS=0.01,
+        BREAKER_RESET_SECONDS=0.1,
     )
     assert tiers.redis is not None
     manager = UnifiedSessionManager(tiers=tiers)

@@ -47,11 +47,11 @@ class Reader:
 
 
 def test_r15_a_flush_under_load_revives_nothing_and_takes_nobody_back(
-    pair: tuple[FaultSite, FaultSite], valkey: OwnServer
+    patient_pair: tuple[FaultSite, FaultSite], valkey: OwnServer
 ) -> None:
-    shoppers = [Shopper.start(pair[0].base) for _ in range(3)]
+    shoppers = [Shopper.start(patient_pair[0].base) for _ in range(3)]
     doomed = shoppers[0]
-    readers = [Reader(site.at(each)) for site in pair for each in shoppers]
+    readers = [Reader(site.at(each)) for site in patient_pair for each in shoppers]
     stop = threading.Event()
 
     with ThreadPoolExecutor(len(readers)) as pool, redis.Redis.from_url(valkey.url) as client:
@@ -78,17 +78,17 @@ def test_r15_a_flush_under_load_revives_nothing_and_takes_nobody_back(
         if asked > deleted + BOUND_SECONDS
     ]
     assert set(late) <= {404}
-    assert doomed.get().status == pair[1].at(doomed).get().status == 404
+    assert doomed.get().status == patient_pair[1].at(doomed).get().status == 404
 
 
 def test_r15_a_flush_costs_the_database_one_load_a_session_and_process(
-    pair: tuple[FaultSite, FaultSite], valkey: OwnServer
+    patient_pair: tuple[FaultSite, FaultSite], valkey: OwnServer
 ) -> None:
     flushes, sessions = 5, 3
-    shoppers = [Shopper.start(pair[0].base) for _ in range(sessions)]
-    readers = [Reader(site.at(each)) for site in pair for each in shoppers]
+    shoppers = [Shopper.start(patient_pair[0].base) for _ in range(sessions)]
+    readers = [Reader(site.at(each)) for site in patient_pair for each in shoppers]
     stop, began = threading.Event(), time.monotonic()
-    for site in pair:
+    for site in patient_pair:
         site.database.count(LOAD)
 
     with ThreadPoolExecutor(len(readers)) as pool, redis.Redis.from_url(valkey.url) as client:
@@ -103,7 +103,7 @@ def test_r15_a_flush_costs_the_database_one_load_a_session_and_process(
     # A copy also ends by its age; and a first read may find another's lease standing.
     expired = (time.monotonic() - began) / BOUND_SECONDS
     allowed = sessions * (flushes + expired + 2) * 2
-    loads = [site.database.heard for site in pair]
+    loads = [site.database.heard for site in patient_pair]
     reads = sum(len(each.seen) for each in readers)
     print(f"{reads} reads, {flushes} flushes, loads {loads}, allowed {allowed:.0f} each")
     assert max(loads) <= allowed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -23,8 +22,9 @@ if TYPE_CHECKING:
     from tests.fault_servers import OwnServer
     from tests.fault_site import FaultSite
 
-BUDGET_SECONDS = 0.05
-NOISE_SECONDS = 0.035  # of the machine, in a median; two more calls of Redis would be 0.1
+BUDGET_SECONDS = 0.2  # of the site whose breaker never opens
+NOISE_SECONDS = 0.15  # of the machine, in the quickest of some; a second wait would be more
+PROBE_SECONDS = 0.025  # half of the budget of this process
 
 
 def seconds_of(work: Callable[[], Any]) -> float:
@@ -33,8 +33,9 @@ def seconds_of(work: Callable[[], Any]) -> float:
     return time.monotonic() - began
 
 
-def typical_seconds(work: Callable[[], Any], *, times: int = 9) -> float:
-    return statistics.median(seconds_of(work) for _ in range(times))
+def quickest(work: Callable[[], Any], *, times: int = 5) -> float:
+    """Return the least time that it takes: what the machine does beside it is left out."""
+    return min(seconds_of(work) for _ in range(times))
 
 
 def read(tiers: Tiers, session_id: str) -> None:
@@ -44,13 +45,13 @@ def read(tiers: Tiers, session_id: str) -> None:
 
 @pytest.fixture(params=["hang", "frozen", "slow"])
 def make_slow(request: pytest.FixtureRequest, valkey: OwnServer) -> Iterator[Callable[..., None]]:
-    """Return a function that makes a proxy's Redis hang, stop (SIGSTOP) or answer in 200±50 ms."""
+    """Return a function that makes a proxy's Redis hang, stop (SIGSTOP) or answer in 400±50 ms."""
 
     def fault(proxy: FaultProxy) -> None:
         if request.param == "hang":
             proxy.hang()
         elif request.param == "slow":
-            proxy.delay(0.2, 0.05)
+            proxy.delay(0.4, 0.05)
         else:
             valkey.freeze()
 
@@ -63,52 +64,58 @@ def test_r13_r14_a_request_spends_its_budget_on_redis_and_no_more(
 ) -> None:
     site = unbroken_site
     shopper = Shopper.start(site.base)
-    usual = typical_seconds(shopper.get)
+    answers: list[Any] = []
+    works: dict[str, Callable[[], Any]] = {
+        "read": lambda: answers.append(shopper.get()),
+        "write": lambda: answers.append(shopper.patch({"metadata": {"n": len(answers)}})),
+    }
+    usual = {name: quickest(work) for name, work in works.items()}
+    answers.clear()
 
     make_slow(site.redis)
-    answers: list[Any] = []
-    read = typical_seconds(lambda: answers.append(shopper.get()))
-    written = typical_seconds(
-        lambda: answers.append(shopper.patch({"metadata": {"n": len(answers)}}))
-    )
+    away = {name: quickest(work) for name, work in works.items()}
 
-    print(f"a read {usual:.3f} s, with Redis away {read:.3f} s, a write {written:.3f} s")
+    print(f"usually {usual}, with Redis away {away}")
     assert {each.status for each in answers} == {200}
     assert {each.headers["Session-Degraded"] for each in answers} == {"redis"}
-    assert read - usual <= BUDGET_SECONDS + NOISE_SECONDS
-    assert written - usual <= BUDGET_SECONDS + 2 * NOISE_SECONDS  # it does more by itself
+    for name, seconds in away.items():
+        assert seconds - usual[name] <= BUDGET_SECONDS + NOISE_SECONDS
 
 
 def test_r13_r14_once_the_breaker_is_open_requests_do_not_wait(
     site: FaultSite, make_slow: Callable[..., None]
 ) -> None:
     shopper = Shopper.start(site.base)
-    usual = typical_seconds(shopper.get)
-
     make_slow(site.redis)
     wait_for(lambda: shopper.get().headers["Session-Degraded"] == "redis")
-    total = seconds_of(lambda: [shopper.get() for _ in range(40)])
+    asked = _pieces(site.redis)
 
-    # Three that fail and a probe each BREAKER_RESET_SECONDS wait for their budget; the rest don't.
-    print(f"40 reads in {total:.2f} s, usually {40 * usual:.2f} s")
-    waiting = (4 + 2 * total) * BUDGET_SECONDS
-    assert total <= 40 * (usual + 0.01) + waiting + 0.2
+    seconds = seconds_of(lambda: [shopper.get() for _ in range(100)])
+
+    # Who does not ask does not wait. Three may fail before it opens; then there is a probe each
+    # BREAKER_RESET_SECONDS, and the channel tries again each HEARTBEAT_SECONDS.
+    asked = _pieces(site.redis) - asked
+    print(f"100 reads in {seconds:.2f} s asked Redis {asked} times")
+    assert asked <= 10 + 10 * seconds
 
 
 def test_r14_an_open_breaker_lets_one_probe_through_and_bounds_it(
     redis_proxy: FaultProxy, make_process: Callable[..., Tiers]
 ) -> None:
-    reset_seconds = 0.4
+    reset_seconds = 60
     tiers = make_process(L1_ENABLED=False, BREAKER_RESET_SECONDS=reset_seconds)
+    assert tiers.redis is not None
     session = UnifiedSessionManager(tiers=tiers).create_session(**ORDER)
     redis_proxy.hang()
     for _ in range(4):
         read(tiers, session.id)
-    time.sleep(reset_seconds)
+    assert tiers.redis.breaker._opened_at is not None
+    tiers.redis.breaker._opened_at -= reset_seconds  # as if it were over
     asked, together = _pieces(redis_proxy), threading.Barrier(6)
     took: list[float] = []
 
     def read_at_once(_: int) -> None:
+        connection.ensure_connection()
         together.wait()
         took.append(seconds_of(lambda: read(tiers, session.id)))
         connection.close()
@@ -118,7 +125,7 @@ def test_r14_an_open_breaker_lets_one_probe_through_and_bounds_it(
 
     assert _pieces(redis_proxy) - asked == 1
     print(f"six reads took {min(took):.3f} to {max(took):.3f} s")
-    assert max(took) <= BUDGET_SECONDS + 0.5  # each also makes a connection to the database
+    assert max(took) < PROBE_SECONDS + 0.8
 
 
 def test_r14_a_probe_that_is_answered_closes_the_breaker(

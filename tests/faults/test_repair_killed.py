@@ -17,7 +17,7 @@ from sessions_unified.clock import get_clock
 from sessions_unified.conf import get_conf
 from sessions_unified.testing import FrozenClock
 from sessions_unified.tiers import build_tiers, get_tiers
-from tests.managing import elsewhere, wait_for
+from tests.managing import elsewhere, wait_for, wait_until_left
 from tests.migrating import MANAGER, legacy_row, migrating_shop, to_stage
 from tests.repairs import all_marks, change_here, change_there, created, differences, here
 
@@ -63,13 +63,14 @@ def is_waiting() -> bool:
 def test_killed_in_the_middle_another_drains(number: int, site_env: dict[str, str]) -> None:
     ids = behind()
     with elsewhere(LAST_ROW, [ids[number]]):
-        env = {**site_env, "SESSION_MANAGER": MANAGER}
+        env = {**site_env, "SESSION_MANAGER": MANAGER, "APPLICATION_NAME": "killed"}
         worker = subprocess.Popen([sys.executable, "-c", REPAIR], env=env)
-        wait_for(is_waiting, seconds=30)
+        wait_for(is_waiting, seconds=60)
         worker.send_signal(signal.SIGKILL)
-        worker.wait(10)
+        worker.wait(60)
         assert {each.session_id for each in all_marks()} == set(ids[number:])
 
+    wait_until_left("killed")  # with its locks
     assert working.repair_due(get_tiers()) == 0  # the dead one's claims stand for a while
     later = FrozenClock(get_clock().now())
     later.advance(seconds=working.LEASE_SECONDS)

@@ -101,7 +101,7 @@ def test_a_row_that_another_backfill_was_quicker_with_is_unchanged(
             UnifiedSessionManager().update_session(ID, {"email": "here@example.org"})
             running = pool.submit(backfill_in_thread, adapter)
             wait_until_blocked("the second backfill did not wait for the first")
-        slower = running.result(timeout=10)
+        slower = running.result(timeout=60)
 
     assert (quicker.imported, slower.unchanged, slower.read) == (1, 1, 1)
 
@@ -116,10 +116,10 @@ def test_one_transaction_in_two_batches_at_once_is_kept_by_one_and_both_are_paid
         with transaction.atomic():
             backfill(adapter)
             put_elsewhere = pool.submit(put_in_thread, adapter, paid_row(id="ws_mwo5wwds_1"))
-            put_elsewhere.result(timeout=10)
+            put_elsewhere.result(timeout=60)
             running = pool.submit(backfill_in_thread, adapter, 1)
             wait_until_blocked("the second batch did not wait for the first")
-        report = running.result(timeout=10)
+        report = running.result(timeout=60)
 
     assert (report.imported, report.unchanged, report.unreadable) == (1, 1, [])
     attempts = ChargeAttempt.objects.order_by("pk").values_list("state", "transaction_id")
@@ -146,7 +146,7 @@ def test_a_shopper_who_writes_meanwhile_is_not_overwritten(adapter: DatabaseAdap
             # It reads the committed version, and waits for this transaction to write.
             running = pool.submit(backfill_in_thread, adapter)
             wait_until_blocked("the backfill did not meet the shopper")
-        report = running.result(timeout=10)
+        report = running.result(timeout=60)
 
     assert [(each.id, each.fields) for each in report.conflicts] == [(ID, ("email",))]
     assert UnifiedSession.objects.get().email == "here@example.org"
@@ -177,7 +177,7 @@ def test_shoppers_go_on_while_everything_is_imported_again(adapter: DatabaseAdap
             put(adapter.table, *(row(id=each, email=f"t{turn}@example.org") for each in ids))
             reports.append(backfill(adapter, batch_size=7))
         stop.set()
-        written = shopper.result(timeout=10)
+        written = shopper.result(timeout=60)
 
     assert written > 0
     assert [report.read for report in reports] == [30] * 10
@@ -216,7 +216,7 @@ def test_two_runs_begun_at_once_are_one(adapter: DatabaseAdapter) -> None:
 
     def begin(_: int) -> bool:
         try:
-            ready.wait(10)
+            ready.wait(60)
             runs.begin(adapter, batch_size=9)
         except OpenRunError:
             return False

@@ -66,7 +66,7 @@ def elsewhere(look: Callable[[], None]) -> None:
 
     thread = threading.Thread(target=run)
     thread.start()
-    thread.join(10)
+    thread.join(60)
     if raised:
         raise raised[0]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,13 @@ from funnel.payments.sandbox.models import SandboxCharge
 from sessions_unified import get_manager
 from sessions_unified.exceptions import InvalidTransitionError, SessionHeldError
 from tests.charges import State, answer, attempts, audit, charges, paid, pay, start, states
+from tests.holding import VARIABLE, held_back
 from tests.live_site import Shopper
+from tests.managing import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.conftest import StartWebServer
     from tests.gateways import ScriptedGateway
@@ -125,22 +127,25 @@ def test_a_delete_and_a_payment_at_once_never_leave_a_charge_without_its_session
             assert "paid" in done
 
 
-def test_r23_clicks_over_two_processes_are_one_charge(web_server: StartWebServer) -> None:
-    url = web_server(
-        processes=2,
-        threads=4,
-        PAYMENT_GATEWAY="tests.gateways.SlowGateway",
-        TEST_GATEWAY_SECONDS="0.3",
-    )
-    shopper = Shopper.start(url)
+def held_gateway(hold: Path) -> dict[str, str]:
+    """Return the environment of a shop whose gateway `held_back` holds."""
+    return {"PAYMENT_GATEWAY": "tests.gateways.HeldGateway", VARIABLE: str(hold)}
+
+
+def test_r23_clicks_over_two_processes_are_one_charge(
+    web_server: StartWebServer, tmp_path: Path
+) -> None:
+    hold = tmp_path / "hold"
+    shopper = Shopper.start(web_server(processes=2, threads=4, **held_gateway(hold)))
 
     with ThreadPoolExecutor(CLICKS) as pool:
-        same = list(pool.map(lambda _: shopper.pay(key="k"), range(CLICKS)))
+        with held_back(hold):
+            clicks = [pool.submit(shopper.pay, key="k") for _ in range(CLICKS)]
+            wait_for(lambda: sum(each.done() for each in clicks) == CLICKS - 1)
+        same = [each.result() for each in clicks]
         other = list(pool.map(lambda n: shopper.pay(key=f"k{n}"), range(CLICKS)))
 
-    statuses = Counter(each.status for each in same)
-    assert set(statuses) <= {200, 409}
-    assert statuses[200] >= 1
+    assert Counter(each.status for each in same) == {200: 1, 409: CLICKS - 1}
     for each in same:
         if each.status == 409:
             assert each.is_problem(409, "charge_in_flight")
@@ -152,21 +157,18 @@ def test_r23_clicks_over_two_processes_are_one_charge(web_server: StartWebServer
 
 
 def test_r21_a_process_killed_during_the_call_leaves_a_claim_and_no_second_charge(
-    web_server: StartWebServer,
+    web_server: StartWebServer, tmp_path: Path
 ) -> None:
-    dying = web_server(
-        PAYMENT_GATEWAY="tests.gateways.SlowGateway",
-        TEST_GATEWAY_SECONDS="60",
-        SITE_URL="http://shop.example",
-    )
+    hold = tmp_path / "hold"
+    dying = web_server(**held_gateway(hold), SITE_URL="http://shop.example")
     shopper = Shopper.start(dying)
 
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, held_back(hold):
         lost = pool.submit(shopper.pay, key="k")
-        _wait_until(lambda: len(charges(shopper.id)) == 1)
+        wait_for(lambda: len(charges(shopper.id)) == 1)
         _kill_server(dying)
         with pytest.raises(OSError, match=r"."):
-            lost.result(20)
+            lost.result(60)
 
     survivor = web_server(SITE_URL="http://shop.example")
     shopper.base = survivor
@@ -195,13 +197,6 @@ def _learn(session_id: str) -> None:
     receipt = get_gateway().query(attempt.gateway_order_id)
     assert receipt is not None
     settling.settle(get_manager(), attempt.pk, receipt)
-
-
-def _wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def _kill_server(url: str) -> None:

@@ -473,7 +473,7 @@ def test_a_connection_that_dies_during_the_call_is_replaced_for_t2(
 
         thread = threading.Thread(target=run)
         thread.start()
-        thread.join(10)
+        thread.join(60)
 
     def meanwhile(sale: Sale) -> None:
         # The sandbox books over this thread's connection, so it must die after that.

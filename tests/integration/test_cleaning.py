@@ -82,10 +82,10 @@ class TestRuns:
         def shopper() -> None:
             with manager.lock_session(first.id, allow_expired=True):
                 ready.set()
-                let_go.wait(10)
+                let_go.wait(60)
 
         def clean() -> None:
-            assert ready.wait(10)
+            assert ready.wait(60)
             run = cleaner(tiers, largest=2, advance=lambda _: let_go.set()).settle()
             # Whether the row is free in time is the threads' affair; nothing may be done twice.
             assert run.done in {4, 5}

@@ -17,9 +17,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections
 
 from legacy_adapters.management.commands.migration import Command
-from legacy_adapters.migration import operating
 from legacy_adapters.migration.retiring import archiving
 from legacy_adapters.migration.stages.names import Endpoint, Side, Stage
+from legacy_adapters.migration.steering import operating
 from legacy_adapters.models import ProcessReport, StageChange, WriteMark
 from sessions_unified.exceptions import DatabaseUnavailableError
 from sessions_unified.tiers import get_tiers

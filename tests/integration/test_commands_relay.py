@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -52,12 +53,12 @@ def test_once_it_says_what_holds_it_back() -> None:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT pg_current_xact_id()")
             is_open.set()
-            may_end.wait(10)
+            may_end.wait(60)
         connection.close()
 
     thread = threading.Thread(target=hold)
     thread.start()
-    is_open.wait(10)
+    is_open.wait(60)
     UnifiedSessionManager().create_session(**ORDER)
 
     lines = run("--once")
@@ -66,7 +67,7 @@ def test_once_it_says_what_holds_it_back() -> None:
 
     assert lines[0] == "caches: 1 events to come."
     assert lines[1].startswith("Process ")
-    assert lines[1].endswith("of PostgreSQL has been writing for 0 s.")
+    assert re.search(r"of PostgreSQL has been writing for \d+ s\.$", lines[1])
 
 
 def test_without_redis_there_is_nobody_to_tell(settings: SettingsWrapper) -> None:
@@ -118,13 +119,13 @@ def dead_connections() -> int:
 def test_it_follows_until_it_is_stopped(relay: subprocess.Popen[str]) -> None:
     manager = UnifiedSessionManager()
     manager.create_session(**ORDER)
-    wait_for(lambda: event_log.lag("caches").events == 0, seconds=20)
+    wait_for(lambda: event_log.lag("caches").events == 0)
     ended = dead_connections()
     manager.create_session(**ORDER)
-    wait_for(lambda: event_log.lag("caches").events == 0, seconds=20)
+    wait_for(lambda: event_log.lag("caches").events == 0)
 
     relay.send_signal(signal.SIGTERM)
-    out, _ = relay.communicate(timeout=10)
+    out, _ = relay.communicate(timeout=60)
 
     assert ended
     assert relay.returncode == 0
@@ -139,7 +140,7 @@ def test_ctrl_c_stops_it_too(relay: subprocess.Popen[str]) -> None:
     first = relay.stdout.readline()
 
     relay.send_signal(signal.SIGINT)
-    out, _ = relay.communicate(timeout=10)
+    out, _ = relay.communicate(timeout=60)
 
     assert relay.returncode == 0
     assert (first + out).splitlines()[-1] == "Stopped; the next relay goes on from here."

@@ -367,7 +367,7 @@ def test_it_waits_for_who_writes_the_session_and_reads_what_they_wrote(
         waiting.start()
         wait_for(lambda: is_waiting(shared))
         cache[ID] = data(vaultId="200000001")
-    waiting.join(10)
+    waiting.join(60)
 
     assert [session.vault_id for session in found if session] == ["200000001"]
 
@@ -385,7 +385,7 @@ def test_a_change_that_a_backfill_has_not_read_is_still_to_come(shared: Database
         meeting = threading.Thread(target=in_threads, args=[change_and_meet])
         meeting.start()
         wait_for(lambda: is_waiting(shared, "transactionid"))
-    meeting.join(10)
+    meeting.join(60)
 
     assert [session.email for session in found if session] == ["ana@example.org"]
     assert backfill(shared).imported == 1
@@ -407,7 +407,7 @@ def test_a_transaction_that_a_backfill_brings_meanwhile_keeps_no_shopper_out(
         arriving = threading.Thread(target=in_threads, args=[arrive])
         arriving.start()
         wait_for(lambda: is_waiting(shared, "transactionid"))
-    arriving.join(10)
+    arriving.join(60)
 
     assert [session.is_paid for session in found if session] == [True]
     paid = ChargeAttempt.objects.filter(state="succeeded", purpose="checkout")

@@ -14,9 +14,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from legacy_adapters.admin import repairing
-from legacy_adapters.migration import operating
 from legacy_adapters.migration.stages.moving import MovingTimeoutError, OvertakenError
 from legacy_adapters.migration.stages.names import Endpoint
+from legacy_adapters.migration.steering import operating
 from legacy_adapters.models import (
     EndpointStage,
     ParityFinding,

@@ -156,7 +156,7 @@ class TestScanInAutocommit:
         assert found == IDS
 
     def test_a_locked_table_holds_nobody_longer_than_it_may(self, full: DatabaseAdapter) -> None:
-        impatient = make(timeout_seconds=0.1)
+        impatient = make(timeout_seconds=0.3)
         record = peeked(impatient, IDS[0])
         before = value_of("SHOW statement_timeout")
         began = time.monotonic()

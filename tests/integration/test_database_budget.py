@@ -123,24 +123,24 @@ def test_r19_a_server_that_hangs_costs_one_budget_a_request(
 def test_r19_the_budget_is_of_waiting_and_begins_anew_with_a_request(
     database: tuple[FaultProxy, psycopg_pool.ConnectionPool[Any]], settings: SettingsWrapper
 ) -> None:
-    settings.SESSIONS_UNIFIED = settings.SESSIONS_UNIFIED | {"DATABASE_BUDGET_SECONDS": 0.5}
+    settings.SESSIONS_UNIFIED = settings.SESSIONS_UNIFIED | {"DATABASE_BUDGET_SECONDS": 1}
     _, pool = database
     answers = []
 
     with pool.connection() as raw:
-        for _ in range(3):
+        for _ in range(2):
             request_started.send(sender=None, environ={})
-            raw.execute("SELECT pg_sleep(0.3)")
-            time.sleep(0.3)  # a gateway's time is not the database's
+            raw.execute("SELECT pg_sleep(0.55)")
+            time.sleep(0.55)  # a gateway's time is not the database's
             answers += raw.execute("SELECT 1").fetchall()
             request_finished.send(sender=None)
         request_started.send(sender=None, environ={})
-        raw.execute("SELECT pg_sleep(0.3)")
+        raw.execute("SELECT pg_sleep(0.55)")
         with pytest.raises(psycopg.OperationalError):
-            raw.execute("SELECT pg_sleep(0.3)")
+            raw.execute("SELECT pg_sleep(0.55)")
         request_finished.send(sender=None)
 
-    assert answers == [(1,)] * 3
+    assert answers == [(1,)] * 2
 
 
 def test_r19_a_command_has_all_the_time_it_needs(
@@ -192,7 +192,7 @@ def test_r19_what_a_request_gave_up_is_cancelled(
             )
             return bool(cursor.fetchone()[0])
 
-    wait_for(lambda: not is_running(), seconds=5)
+    wait_for(lambda: not is_running(), seconds=20)  # it would sleep for 30
 
 
 @contextmanager

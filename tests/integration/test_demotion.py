@@ -12,14 +12,14 @@ from django.db import connection, connections
 from msgspec import structs
 
 from legacy_adapters.database import DatabaseAdapter
-from legacy_adapters.migration import demotion, operating
-from legacy_adapters.migration.demotion import check
 from legacy_adapters.migration.parity import pool
 from legacy_adapters.migration.parity.summing import minutes, parity_of
 from legacy_adapters.migration.parity.watching import note_read
 from legacy_adapters.migration.stages import moving, store
 from legacy_adapters.migration.stages.cache import STAGES
 from legacy_adapters.migration.stages.names import Endpoint, Stage
+from legacy_adapters.migration.steering import demotion, operating
+from legacy_adapters.migration.steering.demotion import check
 from legacy_adapters.models import EndpointStage, ParityMinute, StageChange
 from sessions_unified import get_manager
 from sessions_unified.money import quantize

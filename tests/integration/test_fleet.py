@@ -157,7 +157,7 @@ def test_requests_look_for_themselves_where_the_thread_hangs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     let_go = threading.Event()
-    monkeypatch.setattr(Follower, "turn", lambda *_: let_go.wait(10))
+    monkeypatch.setattr(Follower, "turn", lambda *_: let_go.wait(60))
     monkeypatch.setattr(following, "_HUNG_SECONDS", 0.0)
     STAGES.view(get_tiers())
     moved()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from legacy_adapters.migration import operating
 from legacy_adapters.migration.stages.names import Endpoint, Side, Stage
+from legacy_adapters.migration.steering import operating
 from legacy_adapters.models import (
     EndpointStage,
     ParityMinute,

@@ -477,7 +477,7 @@ def test_a_receiver_that_takes_too_long_is_a_failed_try(
     may_answer = threading.Event()
 
     def hang(_: Received) -> tuple[int, dict[str, str]]:
-        may_answer.wait(20)
+        may_answer.wait(60)
         return 200, {}
 
     receiver.answer = hang
@@ -521,7 +521,7 @@ def dripping() -> Iterator[str]:
     thread.start()
     yield f"http://127.0.0.1:{server.getsockname()[1]}/"
     stop.set()
-    thread.join(10)
+    thread.join(60)
     server.close()
 
 

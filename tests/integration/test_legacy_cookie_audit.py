@@ -143,7 +143,7 @@ def test_sightings_at_the_same_moment_are_all_counted() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(60)
 
     assert rows() == [(fingerprint_of(COMPROMISED), "ws_1_a", 40)]
 

@@ -274,7 +274,7 @@ def test_a_write_in_one_process_is_dropped_from_the_others_l1(
 
     updated = manager.update_session(created.id, {"email": "bo@example.org"})
 
-    wait_for(lambda: other.get_session(created.id) == updated, seconds=2)
+    wait_for(lambda: other.get_session(created.id) == updated)
 
 
 @pytest.mark.parametrize("method", ["put", "delete_many"])
@@ -364,7 +364,7 @@ def test_r06_a_client_that_reconnects_by_itself_empties_l1(
 
     redis_client.client_kill_filter(_type="pubsub")
 
-    wait_for(lambda: len(memory) == 0, seconds=5)
+    wait_for(lambda: len(memory) == 0)
 
 
 def test_a_message_that_nobody_understands_does_not_end_the_channel(
@@ -422,7 +422,7 @@ def test_r04_a_deleted_session_is_gone_for_good(
             return True
         return False
 
-    wait_for(gone, seconds=2)
+    wait_for(gone)
     row = UnifiedSession.objects.get(pk=created.id)
     assert row.deleted_at is not None
     assert (row.email, row.products, row.metadata, row.transaction_id) == (None, [], {}, None)

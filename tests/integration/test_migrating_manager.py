@@ -214,7 +214,7 @@ def left_unrepaired(monkeypatch: pytest.MonkeyPatch) -> str:
     def fails(*_: object) -> bool:
         raise OSError
 
-    monkeypatch.setattr("legacy_adapters.migration.reads.repair", fails)
+    monkeypatch.setattr("legacy_adapters.migration.sides.reads.repair", fails)
     get_manager("session.detail").update_session(session_id, {"email": "eva@example.org"})
     return session_id
 

@@ -10,8 +10,8 @@ import pytest
 from django.db import connections
 
 from legacy_adapters.exceptions import SourceUnavailableError
-from legacy_adapters.migration.locked import LegacyLockedSession
 from legacy_adapters.migration.repair.payments import has_lost
+from legacy_adapters.migration.sides.locked import LegacyLockedSession
 from legacy_adapters.migration.stages.names import Stage
 from sessions_unified import get_manager
 from sessions_unified.exceptions import VersionConflictError

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import connection, connections
 
-from legacy_adapters.migration import catching_up, going_back, operating
+from legacy_adapters.migration import catching_up
 from legacy_adapters.migration.repair.copying import repair
 from legacy_adapters.migration.stages import moving, store
 from legacy_adapters.migration.stages.names import Endpoint, Stage
 from legacy_adapters.migration.stages.view import Place
+from legacy_adapters.migration.steering import going_back, operating
 from legacy_adapters.models import EndpointStage, ProcessReport, StageChange, WriteMark
 from sessions_unified import get_manager
 from sessions_unified.clock import get_clock
@@ -129,7 +130,7 @@ def test_a_move_is_kept_with_who_and_why(who: dict[str, str]) -> None:
 def test_of_two_operators_at_once_one_is_told_of_the_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    both_have_asked = threading.Barrier(2, timeout=10)
+    both_have_asked = threading.Barrier(2, timeout=60)
     answers: list[Any] = []
 
     def wait_for_writes(alias: str) -> None:
@@ -149,7 +150,7 @@ def test_of_two_operators_at_once_one_is_told_of_the_other(
     for each in operators:
         each.start()
     for each in operators:
-        each.join(timeout=20)
+        each.join(60)
 
     assert operating.OvertakenError in answers
     assert [each for each in answers if isinstance(each, int)] == [StageChange.objects.get().pk]

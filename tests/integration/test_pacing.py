@@ -45,7 +45,7 @@ def in_threads(count: int, work: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
 
 
 def reads_that_take(*seconds: float) -> Callable[[], float]:
@@ -102,10 +102,10 @@ def test_a_hold_stops_paced_work_in_every_process_until_it_ends(tiers: Tiers) ->
         with hold(tiers) as prove:
             prove()
             held.set()
-            done.wait(10)
+            done.wait(60)
 
     with in_threads(1, hold_it):
-        assert held.wait(10)
+        assert held.wait(60)
         pacer = database_pacer(tiers)
 
         assert next(pacer.sizes(), None) is None

@@ -384,7 +384,7 @@ def test_two_sweepers_at_once_ask_for_each_charge_once(
     both = threading.Barrier(2)
 
     def run(_: int) -> int:
-        both.wait(10)
+        both.wait(60)
         try:
             return sweep().total()
         finally:

@@ -75,7 +75,7 @@ def test_r13_a_server_that_never_answers_costs_one_budget(
 
     seconds, _ = seconds_of(tier, 0.1)
 
-    assert 0.08 < seconds < 0.25
+    assert 0.08 < seconds < 1  # each of the twenty by itself: 2 s
 
 
 def test_r13_a_new_connection_that_is_slow_at_every_step_costs_one_budget(
@@ -86,7 +86,7 @@ def test_r13_a_new_connection_that_is_slow_at_every_step_costs_one_budget(
 
     seconds, _ = seconds_of(tier, 0.1)
 
-    assert 0.08 < seconds < 0.25
+    assert 0.08 < seconds < 1
 
 
 def test_r14_a_budget_that_is_spent_refuses_without_asking(
@@ -105,11 +105,13 @@ def test_r14_a_budget_that_is_spent_refuses_without_asking(
 
 
 def test_r14_the_half_open_probe_is_one_and_short(tier: RedisTier, proxy: FaultProxy) -> None:
+    now = 0.0
+    tier.breaker = CircuitBreaker(failures=1, reset_seconds=60, tier="redis", monotonic=lambda: now)
     tier.peek("ws_1_a")
     proxy.hang()
-    for _ in range(1000):
-        tier.breaker.failed()
-    time.sleep(0.25)
+    tier.breaker.failed()
+    now = 60
+    asked = proxy.requests + proxy.connections
     took: list[float] = []
     start = threading.Barrier(8)
 
@@ -126,9 +128,8 @@ def test_r14_the_half_open_probe_is_one_and_short(tier: RedisTier, proxy: FaultP
     for thread in threads:
         thread.join()
 
-    probes = [seconds for seconds in took if seconds > 0.04]
-    assert len(probes) == 1
-    assert probes[0] < 0.2  # not the second that work without a budget may take
+    assert proxy.requests + proxy.connections - asked == 1
+    assert 0.04 < max(took) < 0.9  # not the second that work without a budget may take
 
 
 def test_all_managers_of_a_request_share_one_budget(
@@ -141,13 +142,13 @@ def test_all_managers_of_a_request_share_one_budget(
     proxy.hang()
     began = time.monotonic()
 
-    for _ in range(5):
+    for _ in range(20):
         manager = UnifiedSessionManager(tiers=tiers, request=request)
         assert manager.get_session(session.id) == session
         manager.touch_session(session.id)
         assert manager.degraded == {"redis"}
 
-    assert time.monotonic() - began < 0.4
+    assert time.monotonic() - began < 1.5  # each by itself: 2 s
 
 
 def test_r47_a_reply_that_came_too_late_answers_nobody_else(
@@ -204,7 +205,6 @@ def test_a_connection_that_the_server_closed_costs_nobody_an_error(
     tier.peek("ws_1_a")
 
     proxy.drop_connections()
-    time.sleep(0.05)
 
     assert tier.peek("ws_1_a") is None
     assert proxy.connections == 2

@@ -115,10 +115,10 @@ def one_that_commits_late(manager: UnifiedSessionManager) -> Iterator[str]:
         with transaction.atomic():
             ids.append(manager.create_session(**ORDER).id)
             has_written.set()
-            assert may_commit.wait(10)
+            assert may_commit.wait(60)
 
     with in_a_thread(write_slowly):
-        assert has_written.wait(10)
+        assert has_written.wait(60)
         try:
             yield ids[0]
         finally:
@@ -235,11 +235,11 @@ def test_a_transaction_that_is_as_old_as_its_first_write_keeps_its_place(
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_current_xact_id()")
             began.set()
-            assert may_write.wait(10)
+            assert may_write.wait(60)
             late.append(manager.create_session(**ORDER).id)
 
     with in_a_thread(begin_and_write_late):
-        assert began.wait(10)
+        assert began.wait(60)
         quick = manager.create_session(**ORDER)
         drained(recorder, manager)
         may_write.set()
@@ -272,12 +272,12 @@ def test_a_relay_leaves_a_consumer_that_another_works_for(manager: UnifiedSessio
     class Slow(Recorder):
         def handle(self, entries: Sequence[Entry]) -> None:
             blocked.set()
-            assert may_go_on.wait(10)
+            assert may_go_on.wait(60)
             super().handle(entries)
 
     first = Slow()
     with in_a_thread(lambda: drained(first, manager) and None):
-        assert blocked.wait(10)
+        assert blocked.wait(60)
         drained(second, manager)
         may_go_on.set()
 

@@ -428,8 +428,8 @@ class TestTogether:
             writing.start()
             wait_for(lambda: waiting() == 2)
             assert here(session_id).email == "old@example.org"
-        mending.join(10)
-        writing.join(10)
+        mending.join(60)
+        writing.join(60)
 
         found = legacy_row(session_id)
         assert found is not None

@@ -152,7 +152,7 @@ def test_rows_that_others_hold_are_passed_over_and_done_the_next_time(
 
     holder = threading.Thread(target=hold)
     holder.start()
-    assert held.wait(10)
+    assert held.wait(60)
     try:
         with pytest.raises(CommandError, match="1 rows were being written"):
             reseal()

@@ -354,7 +354,7 @@ def test_of_two_who_decide_at_once_one_wins() -> None:
     seen, barrier, outcomes = shown(conflict), threading.Barrier(2), []
 
     def decide(name: str) -> None:
-        barrier.wait(10)
+        barrier.wait(60)
         try:
             if name == "ada":
                 keep_ours(conflict.pk, seen, Decision(by=name, reason="Mine"))
@@ -371,7 +371,7 @@ def test_of_two_who_decide_at_once_one_wins() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
 
     conflict.refresh_from_db()
     assert sorted(outcomes) in (["ada", "refused"], ["bob", "refused"])

@@ -14,14 +14,14 @@ from legacy_adapters.admin.control.forms import (
 )
 from legacy_adapters.admin.control.wording import place_text
 from legacy_adapters.admin.history import move_text
-from legacy_adapters.migration import operating
 from legacy_adapters.migration.stages.moving import OvertakenError
 from legacy_adapters.migration.stages.names import Stage
+from legacy_adapters.migration.steering import operating
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from legacy_adapters.migration.operating import EndpointStatus
+    from legacy_adapters.migration.steering.operating import EndpointStatus
     from sessions_unified.tiers import Tiers
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from django.utils.safestring import SafeString
 
     from legacy_adapters.migration.gates.gate import Gate
-    from legacy_adapters.migration.operating import EndpointStatus
+    from legacy_adapters.migration.steering.operating import EndpointStatus
 
 _ALL: Final = 100
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from django import forms
 
-from legacy_adapters.migration import operating
 from legacy_adapters.migration.stages.names import Stage
+from legacy_adapters.migration.steering import operating
 from sessions_unified.admin.formatting import words
 from sessions_unified.validators import no_card_data
 
 if TYPE_CHECKING:
-    from legacy_adapters.migration.operating import EndpointStatus
+    from legacy_adapters.migration.steering.operating import EndpointStatus
 
 _LEAST: Final = Decimal("0.01")
 _ALL: Final = Decimal(100)

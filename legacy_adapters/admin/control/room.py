@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from legacy_adapters.admin.control.forms import MoveForm
     from legacy_adapters.migration.gates.gate import Gate
-    from legacy_adapters.migration.operating import EndpointStatus
+    from legacy_adapters.migration.steering.operating import EndpointStatus
 
 VIEW: Final = "legacy_adapters.view_endpointstage"
 MOVE: Final = "legacy_adapters.move_stages"

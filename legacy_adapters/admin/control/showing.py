@@ -9,10 +9,10 @@ from legacy_adapters.admin.base import moment
 from legacy_adapters.admin.control import board, charts, facts
 from legacy_adapters.admin.control.bins import HOURS, window_to
 from legacy_adapters.admin.control.wording import part_text
-from legacy_adapters.migration import history, operating
 from legacy_adapters.migration.conf import get_conf
 from legacy_adapters.migration.parity.summing import minutes
 from legacy_adapters.migration.stages.names import Endpoint, Stage
+from legacy_adapters.migration.steering import history, operating
 from sessions_unified.tiers import get_tiers
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest
 
-    from legacy_adapters.migration.operating import EndpointStatus
+    from legacy_adapters.migration.steering.operating import EndpointStatus
     from legacy_adapters.models import ParityMinute
     from sessions_unified.tiers import Tiers
 

@@ -19,11 +19,12 @@ from legacy_adapters.management.migrating.options import actor_of, add_actions, 
 from legacy_adapters.management.migrating.overview import status_lines
 from legacy_adapters.management.migrating.results import change_json, change_lines, history_lines
 from legacy_adapters.management.migrating.retiring import Retiring
-from legacy_adapters.migration import fleet, operating
+from legacy_adapters.migration import fleet
 from legacy_adapters.migration.conf import get_conf
 from legacy_adapters.migration.gates.gate import GatesShutError
 from legacy_adapters.migration.stages import store
 from legacy_adapters.migration.stages.names import Stage
+from legacy_adapters.migration.steering import operating
 from legacy_adapters.models import StageChange
 from legacy_adapters.tables import rows
 from sessions_unified.exceptions import TierUnavailableError
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from legacy_adapters.migration.gates.gate import Gate
-    from legacy_adapters.migration.operating import Plan
     from legacy_adapters.migration.stages.names import Endpoint
     from legacy_adapters.migration.stages.view import Place
+    from legacy_adapters.migration.steering.operating import Plan
     from sessions_unified.tiers import Tiers
 
 _POLL_SECONDS: Final = 0.1

@@ -10,7 +10,7 @@ from legacy_adapters.migration.stages.names import Stage
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from legacy_adapters.migration.operating import EndpointStatus
+    from legacy_adapters.migration.steering.operating import EndpointStatus
 
 _HEAD: Final = ("Endpoint", "Stage", "Sessions", "Compared", "Agree", "Differ")
 _GAP: Final = "  "

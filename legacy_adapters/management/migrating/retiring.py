@@ -9,9 +9,9 @@ from django.core.management.base import CommandError
 
 from legacy_adapters.conf import get_adapter
 from legacy_adapters.database import DatabaseAdapter
-from legacy_adapters.migration.old_stores import primary_name
 from legacy_adapters.migration.retiring import activity, archiving, leftovers
 from legacy_adapters.migration.retiring.obstacles import obstacles
+from legacy_adapters.migration.sides.primary import primary_name
 from sessions_unified.tiers import get_tiers
 
 if TYPE_CHECKING:

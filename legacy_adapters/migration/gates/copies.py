@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from django.db.models import Count, Min, Q
 
-from legacy_adapters.migration import history
 from legacy_adapters.migration.backfill import runs
 from legacy_adapters.migration.conf import get_conf
 from legacy_adapters.migration.gates.gate import Gate
-from legacy_adapters.migration.old_stores import primary_name
+from legacy_adapters.migration.sides.primary import primary_name
 from legacy_adapters.migration.stages.names import Side, Stage
+from legacy_adapters.migration.steering import history
 from legacy_adapters.models import SessionConflict, WriteMark
 from legacy_adapters.tables import rows
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from legacy_adapters.exceptions import LegacyAdaptersError
-from legacy_adapters.migration.counted import counted
+from legacy_adapters.migration.parity.counted import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

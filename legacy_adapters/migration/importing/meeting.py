@@ -30,9 +30,9 @@ from legacy_adapters.migration import marks
 from legacy_adapters.migration.authority import led_by_legacy, waiting_for_repair
 from legacy_adapters.migration.importing import records
 from legacy_adapters.migration.importing.records import MIXED
-from legacy_adapters.migration.old_stores import primary_name
 from legacy_adapters.migration.repair.following import copy_to_unified, read, remember
 from legacy_adapters.migration.repair.payments import PaymentContradictedError, has_lost
+from legacy_adapters.migration.sides.primary import primary_name
 from legacy_adapters.migration.stages.names import Side
 from legacy_adapters.stores import Store
 from sessions_unified.reimporting import (

@@ -11,8 +11,8 @@ from legacy_adapters.conf import get_adapter
 from legacy_adapters.exceptions import UnreadableRecordError
 from legacy_adapters.merging.comparing import differing, past_end
 from legacy_adapters.merging.evidence import of_fields
-from legacy_adapters.migration.joining import Annex, find_annexes, joined
-from legacy_adapters.migration.old_stores import primary_name
+from legacy_adapters.migration.sides.joining import Annex, find_annexes, joined
+from legacy_adapters.migration.sides.primary import primary_name
 from legacy_adapters.models import SessionConflict
 from legacy_adapters.tables import rows
 from sessions_unified.exceptions import DatabaseUnavailableError

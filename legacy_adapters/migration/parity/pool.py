@@ -21,14 +21,14 @@ from django.db import connections
 
 from legacy_adapters.conf import get_adapter
 from legacy_adapters.exceptions import SourceUnavailableError
-from legacy_adapters.migration import demotion
 from legacy_adapters.migration.conf import get_conf
-from legacy_adapters.migration.old_stores import primary_name
 from legacy_adapters.migration.parity import flushing
 from legacy_adapters.migration.parity.comparing import look_at
 from legacy_adapters.migration.parity.inbox import Inbox, Job
 from legacy_adapters.migration.parity.tallies import Ledger, Outcome, Read, Where
+from legacy_adapters.migration.sides.primary import primary_name
 from legacy_adapters.migration.stages.names import Stage
+from legacy_adapters.migration.steering import demotion
 from sessions_unified.conf import get_conf as get_unified_conf
 from sessions_unified.exceptions import InvalidChangeError, TierUnavailableError
 from sessions_unified.postgres import database_budget

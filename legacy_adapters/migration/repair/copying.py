@@ -16,9 +16,9 @@ from legacy_adapters.migration import marks
 from legacy_adapters.migration.importing import records
 from legacy_adapters.migration.importing.batches import import_batch
 from legacy_adapters.migration.importing.records import Reading
-from legacy_adapters.migration.old_stores import OldStores
 from legacy_adapters.migration.repair.following import ACTOR, copy_to_unified, read, remember
 from legacy_adapters.migration.repair.payments import has_lost
+from legacy_adapters.migration.sides.old_stores import OldStores
 from legacy_adapters.migration.stages.names import Side
 from sessions_unified.exceptions import SessionHeldError
 from sessions_unified.importing import is_taken

@@ -16,13 +16,13 @@ from legacy_adapters.exceptions import UnreadableRecordError
 from legacy_adapters.merging.comparing import differing
 from legacy_adapters.migration.importing import records
 from legacy_adapters.migration.importing.records import MIXED, Reading
-from legacy_adapters.migration.joining import joined
-from legacy_adapters.migration.old_stores import answering
 from legacy_adapters.migration.repair.payments import (
     PaymentContradictedError,
     is_contradicted,
     keeping_paid,
 )
+from legacy_adapters.migration.sides.joining import joined
+from legacy_adapters.migration.sides.primary import answering
 from sessions_unified.changes import event_data
 from sessions_unified.exceptions import VersionConflictError
 from sessions_unified.flow import COMPLETED, EXPIRED

@@ -50,12 +50,12 @@ def test_a_check_that_raises_is_a_failure_with_its_first_cause() -> None:
 
 
 def test_a_check_that_hangs_costs_the_others_its_time_only() -> None:
-    checks = [check("a", lambda: time.sleep(5)), check("b", lambda: ok("fine"))]
+    checks = [check("a", lambda: time.sleep(20)), check("b", lambda: ok("fine"))]
 
     before = time.monotonic()
     found = dict(run(checks, seconds=0.05))
 
-    assert time.monotonic() - before < 1
+    assert time.monotonic() - before < 10
     assert (found["a"].status, found["a"].text) == (Status.FAIL, "no answer within 0.05 s")
     assert found["b"].status is Status.OK
 

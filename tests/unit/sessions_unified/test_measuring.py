@@ -8,6 +8,7 @@ import time
 import pytest
 
 from sessions_unified.monitoring.measuring import Kept, within
+from tests.managing import wait_for
 
 
 class Question:
@@ -20,7 +21,7 @@ class Question:
 
     def __call__(self) -> int:
         self.asked += 1
-        self.may_answer.wait(10)
+        self.may_answer.wait(60)
         return self.asked
 
 
@@ -62,7 +63,7 @@ def test_an_old_answer_is_asked_for_again() -> None:
 def test_a_question_that_hangs_is_waited_for_once_and_put_once() -> None:
     question = Question()
     question.may_answer.clear()
-    kept = Kept(question, keep_seconds=10, patience_seconds=0.1)
+    kept = Kept(question, keep_seconds=10, patience_seconds=0.3)
 
     before = time.monotonic()
     answers = [kept.get() for _ in range(5)]
@@ -71,9 +72,8 @@ def test_a_question_that_hangs_is_waited_for_once_and_put_once() -> None:
 
     assert answers == [None] * 5
     assert question.asked == 1
-    assert took < 0.3
-    time.sleep(0.05)
-    assert kept.get() == 1
+    assert took < 1.2  # each by itself: 1.5 s
+    wait_for(lambda: kept.get() == 1)
 
 
 def test_a_question_that_raises_has_no_answer_and_is_logged(

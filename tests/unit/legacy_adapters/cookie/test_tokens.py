@@ -467,14 +467,14 @@ class TestSizes:
     ) -> None:
         text = token(payload, header=header, secret=secret)
         tracemalloc.start()
-        began = time.perf_counter()
+        began = time.thread_time()
         try:
             opened(text)
             outcome = "opened" if secret == SECRET else "opened by a wrong secret"
         except LegacyTokenError as exc:
             outcome = exc.code
         finally:
-            took, (_, peak) = time.perf_counter() - began, tracemalloc.get_traced_memory()
+            took, (_, peak) = time.thread_time() - began, tracemalloc.get_traced_memory()
             tracemalloc.stop()
         assert outcome in CODES | {"opened"}
         assert took < 0.25

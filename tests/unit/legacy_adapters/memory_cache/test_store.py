@@ -108,7 +108,7 @@ def test_threads_share_it(clock: FrozenClock) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(60)
 
     assert problems == []
     assert len(sessions) <= 50
@@ -133,7 +133,7 @@ def test_one_thread_at_a_time_changes_it(clock: FrozenClock) -> None:
         other.start()
         other.join(timeout=0.1)
         waits = other.is_alive()
-    other.join(timeout=30)
+    other.join(60)
 
     assert waits
     assert list(sessions) == ["a"]
@@ -148,18 +148,18 @@ def test_a_fork_while_a_thread_holds_the_lock_leaves_a_map_that_works(clock: Fro
     def hold() -> None:
         with sessions._lock:
             held.set()
-            release.wait(timeout=30)
+            release.wait(60)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    held.wait(timeout=30)
+    held.wait(60)
     child = os.fork()
     if child == 0:
         sessions["b"] = entry(2)
         os._exit(0 if set(sessions) == {"a", "b"} else 1)
     status = ended(child)
     release.set()
-    thread.join(timeout=30)
+    thread.join(60)
 
     assert status == 0
     assert set(sessions) == {"a"}

@@ -11,11 +11,17 @@ from hypothesis import strategies as st
 
 from legacy_adapters.migration.gates.gate import Gate, GatesShutError
 from legacy_adapters.migration.gates.order import behind, needed_of_all
-from legacy_adapters.migration.going_back import _with_it
-from legacy_adapters.migration.planning import MoveRefusedError, checked, next_of, order_of, target
 from legacy_adapters.migration.stages.following import process_name
 from legacy_adapters.migration.stages.names import Endpoint, Stage
 from legacy_adapters.migration.stages.view import Place, StageView
+from legacy_adapters.migration.steering.going_back import _with_it
+from legacy_adapters.migration.steering.planning import (
+    MoveRefusedError,
+    checked,
+    next_of,
+    order_of,
+    target,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -50,7 +50,7 @@ def test_two_threads_never_leave_it_at_rest(monkeypatch: pytest.MonkeyPatch) -> 
     with monkeypatch.context() as patched:
         patched.setattr(gc, "isenabled", look)
         second.__enter__()
-    ending.join(10)
+    ending.join(60)
     second.__exit__(None, None, None)
 
     try:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from legacy_adapters.migration import catching_up as unmarked
 from legacy_adapters.migration.gates.order import needed_of_all
-from legacy_adapters.migration.planning import MoveRefusedError, checked, order_of
 from legacy_adapters.migration.stages import store
 from legacy_adapters.migration.stages.moving import SLACK, OvertakenError, move, wait_for_writes
 from legacy_adapters.migration.stages.names import Endpoint, Stage
 from legacy_adapters.migration.stages.view import Place
+from legacy_adapters.migration.steering.planning import MoveRefusedError, checked, order_of
 from legacy_adapters.models import EndpointStage
 from legacy_adapters.tables import atomic, rows
 

@@ -12,12 +12,12 @@ from django.db import Error as DatabaseError
 from legacy_adapters import metrics
 from legacy_adapters.migration.catching_up import UnsettledError
 from legacy_adapters.migration.conf import Conf, get_conf
-from legacy_adapters.migration.operating import MAX_REASON, MoveRefusedError, demote
 from legacy_adapters.migration.parity.histograms import percentile
 from legacy_adapters.migration.parity.summing import Parity, last_legacy_ms, summed
 from legacy_adapters.migration.stages.moving import MovingTimeoutError, OvertakenError
 from legacy_adapters.migration.stages.names import Endpoint, Stage
 from legacy_adapters.migration.stages.view import Place
+from legacy_adapters.migration.steering.operating import MAX_REASON, MoveRefusedError, demote
 from legacy_adapters.models import EndpointStage
 from legacy_adapters.tables import rows
 from sessions_unified.exceptions import TierUnavailableError

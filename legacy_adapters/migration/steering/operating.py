@@ -10,8 +10,6 @@ from django.db import InterfaceError, OperationalError, connections
 from legacy_adapters.migration.catching_up import UnsettledError
 from legacy_adapters.migration.gates import fleet
 from legacy_adapters.migration.gates.gate import Gate, GatesShutError
-from legacy_adapters.migration.going_back import Log, go_back
-from legacy_adapters.migration.planning import MoveRefusedError, Plan, order_of, plan
 from legacy_adapters.migration.stages import store
 from legacy_adapters.migration.stages.cache import STAGES
 from legacy_adapters.migration.stages.moving import (
@@ -22,7 +20,9 @@ from legacy_adapters.migration.stages.moving import (
 )
 from legacy_adapters.migration.stages.names import Endpoint, Stage
 from legacy_adapters.migration.stages.view import Place
-from legacy_adapters.migration.statuses import EndpointStatus, statuses
+from legacy_adapters.migration.steering.going_back import Log, go_back
+from legacy_adapters.migration.steering.planning import MoveRefusedError, Plan, order_of, plan
+from legacy_adapters.migration.steering.statuses import EndpointStatus, statuses
 from legacy_adapters.models import EndpointStage, StageChange
 from legacy_adapters.tables import atomic, rows
 from sessions_unified.exceptions import DatabaseUnavailableError

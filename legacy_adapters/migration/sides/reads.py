@@ -12,10 +12,11 @@ import msgspec
 from legacy_adapters.contact import import_on_contact
 from legacy_adapters.copies import legacy_copies
 from legacy_adapters.migration import marks
-from legacy_adapters.migration.joining import APART, Annex, find_annex, joined
-from legacy_adapters.migration.old_stores import OldStores, answering
 from legacy_adapters.migration.parity.watching import note_read
 from legacy_adapters.migration.repair.copying import repair
+from legacy_adapters.migration.sides.joining import APART, Annex, find_annex, joined
+from legacy_adapters.migration.sides.old_stores import OldStores
+from legacy_adapters.migration.sides.primary import answering
 from legacy_adapters.migration.stages.names import Side, Stage
 from legacy_adapters.migration.stages.pinning import seen_stages
 from sessions_unified import health

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from legacy_adapters.migration.counted import counted
-from legacy_adapters.migration.planning import next_of, planned
+from legacy_adapters.migration.parity.counted import counted
 from legacy_adapters.migration.stages import store
 from legacy_adapters.migration.stages.names import Endpoint
+from legacy_adapters.migration.steering.planning import next_of, planned
 from legacy_adapters.migration.unseen import unseen
 from legacy_adapters.models import EndpointStage, WriteMark
 from legacy_adapters.tables import rows

@@ -9,12 +9,10 @@ import logging
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
-from django.core.exceptions import ImproperlyConfigured
-from django.core.signals import setting_changed
 
 from legacy_adapters import patience
 from legacy_adapters.base import LegacyRecord
@@ -24,17 +22,16 @@ from legacy_adapters.exceptions import (
     LegacyAdaptersError,
     SourceUnavailableError,
     UnreadableRecordError,
-    UnwritableRecordError,
 )
 from legacy_adapters.merging.comparing import differing
-from legacy_adapters.migration.conf import get_conf
 from legacy_adapters.migration.importing.gathering import gather, together
-from legacy_adapters.migration.routes import route_of
+from legacy_adapters.migration.sides.primary import answering, primary_name
+from legacy_adapters.migration.sides.routes import route_of
 from legacy_adapters.migration.use import is_written
 from legacy_adapters.stores import Store
 from sessions_unified import expiry
 from sessions_unified.clock import get_clock
-from sessions_unified.exceptions import DatabaseUnavailableError, InvalidChangeError
+from sessions_unified.exceptions import DatabaseUnavailableError
 from sessions_unified.flow import EXPIRED
 
 if TYPE_CHECKING:
@@ -53,35 +50,6 @@ _MICROSECOND = timedelta(microseconds=1)
 _TIMES = ("created_at", "updated_at", "expires_at")
 
 
-@cache
-def primary_name() -> str:
-    """Return the name of the legacy store that holds sessions as a whole.
-
-    Raises:
-        ImproperlyConfigured: no store can be listed and written.
-
-    """
-    named = get_conf().PRIMARY
-    if named is not None:
-        return named
-    for name in get_sources():
-        adapter = get_adapter(name)
-        if adapter.supports_scan and adapter.supports_write and not adapter.needs_request:
-            return name
-    raise ImproperlyConfigured(
-        "No store of LEGACY_ADAPTERS can be listed and written: a migration needs one that holds "
-        "sessions as a whole. Name it in MIGRATION['PRIMARY']."
-    )
-
-
-def _forget(*, setting: str, **_: object) -> None:
-    if setting in {"LEGACY_ADAPTERS", "MIGRATION"}:
-        primary_name.cache_clear()
-
-
-setting_changed.connect(_forget, dispatch_uid="legacy_adapters.migration.old_stores")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Found:
     """What the old shop would know of a session.
@@ -94,38 +62,6 @@ class Found:
 
     session: SessionSnapshot
     record: LegacyRecord | None
-
-
-class OldShopUnavailableError(DatabaseUnavailableError):
-    """The old shop's sessions cannot be reached now. Nothing is lost. Try again later."""
-
-
-@contextmanager
-def answering() -> Iterator[None]:
-    """Raise of a legacy store that does not answer what views know: try again later.
-
-    Raises:
-        OldShopUnavailableError: in place of a `SourceUnavailableError`.
-
-    """
-    try:
-        yield
-    except SourceUnavailableError as exc:
-        raise OldShopUnavailableError from exc
-
-
-@contextmanager
-def accepting() -> Iterator[None]:
-    """Say of what the legacy store cannot hold that it is a bad change, where it comes first.
-
-    Raises:
-        InvalidChangeError: in place of an `UnwritableRecordError`.
-
-    """
-    try:
-        yield
-    except UnwritableRecordError as exc:
-        raise InvalidChangeError(f"The old shop's store cannot hold it: {exc.reason}.") from exc
 
 
 class OldStores:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from django.db import transaction
 
 from legacy_adapters.migration import marks
-from legacy_adapters.migration.locked import LegacyLockedSession
 from legacy_adapters.migration.parity.watching import note_write
-from legacy_adapters.migration.reads import MigratingReads
+from legacy_adapters.migration.sides.locked import LegacyLockedSession
+from legacy_adapters.migration.sides.reads import MigratingReads
 from legacy_adapters.migration.stages import store
 from legacy_adapters.migration.stages.cache import STAGES
 from legacy_adapters.migration.stages.names import Side

@@ -14,8 +14,6 @@ import msgspec
 
 from legacy_adapters.migration.importing.batches import import_batch
 from legacy_adapters.migration.importing.records import Reading
-from legacy_adapters.migration.joining import UNMAPPED, joined
-from legacy_adapters.migration.old_stores import accepting
 from legacy_adapters.migration.repair.following import copy_to_unified, remember
 from legacy_adapters.migration.repair.payments import (
     PaymentContradictedError,
@@ -23,6 +21,8 @@ from legacy_adapters.migration.repair.payments import (
     is_contradicted,
     keeping_paid,
 )
+from legacy_adapters.migration.sides.joining import UNMAPPED, joined
+from legacy_adapters.migration.sides.primary import accepting
 from sessions_unified.exceptions import (
     SessionExpiredError,
     SessionNotFoundError,
@@ -36,7 +36,7 @@ from sessions_unified.tiers import Copy
 from sessions_unified.tiers.database import LockedRow
 
 if TYPE_CHECKING:
-    from legacy_adapters.migration.old_stores import Found, OldStores
+    from legacy_adapters.migration.sides.old_stores import Found, OldStores
     from sessions_unified.snapshot import SessionSnapshot
     from sessions_unified.tiers import Tiers
     from sessions_unified.tiers.database import Change

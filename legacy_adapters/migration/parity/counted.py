@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from legacy_adapters.migration import history
 from legacy_adapters.migration.parity.summing import parity_of
 from legacy_adapters.migration.stages.names import Stage
+from legacy_adapters.migration.steering import history
 
 if TYPE_CHECKING:
     from legacy_adapters.migration.parity.summing import Parity

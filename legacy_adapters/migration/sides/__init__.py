@@ -1,0 +1,1 @@
+"""The two sides of a session: which comes first, how each is read and written."""

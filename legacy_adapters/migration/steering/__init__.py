@@ -1,0 +1,1 @@
+"""Moving endpoints from stage to stage: by an operator, and back by itself."""
