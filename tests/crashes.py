@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import os
 import signal
 import threading
@@ -51,6 +52,7 @@ FUNNEL = {
 }
 TIMEOUT_SECONDS = 0.6
 INSISTS = 10
+_keys = itertools.count(1)
 # What a repeated or a second request may be answered while and after all this.
 ALLOWED = {200, 202, 402, 409}
 
@@ -200,12 +202,13 @@ class Rig:
 
     def _insist(self, buyer: Buyer, pay: Callable[[str], Answer]) -> Answer:
         """Pay under new keys until the gateway is reached: a busy machine outlasts the timeout."""
-        for number in range(INSISTS):
-            answer = pay(f"insist-{number}")
+        for _ in range(INSISTS):
+            key = f"insist-{next(_keys)}"
+            answer = pay(key)
             if answer.status == 202:
                 self._let_the_gateway_finish()
                 recover()
-                answer = pay(f"insist-{number}")
+                answer = pay(key)
             if not buyer.has_reached_nobody():
                 break
         return answer

@@ -135,8 +135,6 @@ class Shop:
     happened: Counter[str] = field(default_factory=Counter)
     outages: list[tuple[datetime, datetime]] = field(default_factory=list)
 
-    # Faults
-
     def kill_web(self, number: int) -> None:
         """SIGKILL what serves at one address, in the midst of writes; gunicorn starts others."""
         self.happened["web process killed"] += 1
