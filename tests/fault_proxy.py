@@ -178,6 +178,9 @@ class FaultProxy:
 
     async def _finish(self) -> None:
         """Let the last of those who came while it closed be closed too."""
+        # Accepting takes some turns of the loop, and a task that never began closes nothing.
+        for _ in range(10):
+            await asyncio.sleep(0)
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()

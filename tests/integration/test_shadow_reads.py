@@ -20,6 +20,7 @@ from legacy_adapters.migration.parity import inbox as inboxes
 from legacy_adapters.migration.parity import pool as pool_of_threads
 from legacy_adapters.migration.parity.comparing import look_at
 from legacy_adapters.migration.parity.flushing import write
+from legacy_adapters.migration.parity.histograms import added
 from legacy_adapters.migration.parity.pool import Job, ShadowPool, flush, get_pool
 from legacy_adapters.migration.parity.tallies import Ledger, Outcome, Read, Where
 from legacy_adapters.migration.parity.watching import note_read, note_write
@@ -90,9 +91,10 @@ def test_sides_that_agree_are_counted(stage: Stage) -> None:
 
     found = wait_for_counts(compared=3)
     assert found == {"compared": 3, "agreed": 3, "reads": 3}
-    (minute,) = ParityMinute.objects.all()
-    assert (minute.endpoint, minute.stage) == ("session.detail", stage)
-    assert sum(minute.legacy_ms.values()) == sum(minute.unified_ms.values()) == 3
+    minutes = ParityMinute.objects.all()  # more than one, where a minute ends meanwhile
+    assert {(each.endpoint, each.stage) for each in minutes} == {("session.detail", stage)}
+    assert sum(added(*(each.legacy_ms for each in minutes)).values()) == 3
+    assert sum(added(*(each.unified_ms for each in minutes)).values()) == 3
     assert not ParityFinding.objects.exists()
 
 
@@ -107,7 +109,7 @@ def test_what_was_written_is_compared_and_counts_as_no_read(
     note_write("a.task", Stage.SHADOW, session_id)
 
     assert wait_for_counts(compared=1) == {"compared": 1, "agreed": 1}
-    assert ParityMinute.objects.get().endpoint == "checkout.process"
+    assert {each.endpoint for each in ParityMinute.objects.all()} == {"checkout.process"}
     monkeypatch.setattr(watching, "get_pool", lambda: 1 / 0)
     note_write("checkout.process", Stage.SHADOW, session_id)
 
@@ -133,6 +135,8 @@ def test_a_difference_that_stays_is_confirmed_with_redacted_evidence(stage: Stag
     read(session_id)
 
     assert wait_for_counts(confirmed=2) == {"compared": 2, "confirmed": 2, "reads": 2}
+    # The pool's own thread may have written the counts, and not yet what was found.
+    wait_for(lambda: ParityFinding.objects.filter(times=2))
     finding = ParityFinding.objects.get()
     assert (finding.session_id, finding.endpoint, finding.stage) == (
         session_id,
@@ -142,7 +146,7 @@ def test_a_difference_that_stays_is_confirmed_with_redacted_evidence(stage: Stag
     assert (finding.fields, finding.times) == (["email", "amount"], 2)
     assert "eva@example.org" not in str(finding.evidence)
     assert finding.evidence[1]["unified"] == "1.00"
-    assert sum(each.fields["email"] for each in ParityMinute.objects.all()) == 2
+    assert added(*(each.fields for each in ParityMinute.objects.all())) == {"email": 2, "amount": 2}
 
 
 def test_a_difference_that_goes_is_transient(settings: SettingsWrapper) -> None:
@@ -501,10 +505,10 @@ def test_noting_asks_nobody_and_never_raises(
     settings.MIGRATION = {**FAST, "SHADOW_QUEUE": 0}
     with django_assert_num_queries(0):
         note_read("session.detail", Stage.LIVE, "ws_1", seconds=0.001)
-        began = time.perf_counter()
+        began = time.thread_time()  # what the machine does beside it is left out
         for _ in range(2_000):
             note_read("session.detail", Stage.LIVE, "ws_1", seconds=0.001)
-        seconds = (time.perf_counter() - began) / 2_000
+        seconds = (time.thread_time() - began) / 2_000
     note_read("a.task", Stage.LIVE, "ws_1", seconds=0.001)
     monkeypatch.setattr(watching, "get_pool", lambda: 1 / 0)
     note_read("session.detail", Stage.LIVE, "ws_1", seconds=0.001)
