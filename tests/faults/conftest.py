@@ -88,8 +88,8 @@ def shared_sites(
         redis_url=valkey.url,
         database_url=database_url,
         settings=SHORT,
-        REDIS_TIMEOUT_MS="150",
-        REDIS_BUDGET_MS="150",
+        REDIS_TIMEOUT_MS="200",
+        REDIS_BUDGET_MS="200",
     ) as started:
         yield started
 

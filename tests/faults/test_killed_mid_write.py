@@ -70,10 +70,10 @@ def test_r21_killed_after_its_statement_and_before_the_caches_it_happened_once(
     shopper = Shopper.start(site.base)
     other.at(shopper).get()
 
-    site.database.mute(since=b"UPDATE")  # so that its answer is still under way when it dies
+    site.database.mute(since=b"AS (UPDATE")  # so that its answer is still under way when it dies
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(patch_until_cut, shopper, 1)
-        wait_for(lambda: is_whole(shopper.id).version == 2)
+        wait_for(lambda: UnifiedSession.objects.get(pk=shopper.id).version == 2)
         site.kill_workers()
         assert writing.result() is None
     site.heal()

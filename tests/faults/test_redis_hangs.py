@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from tests.fault_servers import OwnServer
     from tests.fault_site import FaultSite
 
-BUDGET_SECONDS = 0.2  # of the site whose breaker never opens
+BUDGET_SECONDS = 0.2
 NOISE_SECONDS = 0.15  # of the machine, in the quickest of some; a second wait would be more
 PROBE_SECONDS = 0.025  # half of the budget of this process
 
@@ -88,15 +89,13 @@ def test_r13_r14_once_the_breaker_is_open_requests_do_not_wait(
     shopper = Shopper.start(site.base)
     make_slow(site.redis)
     wait_for(lambda: shopper.get().headers["Session-Degraded"] == "redis")
-    asked = _pieces(site.redis)
 
-    seconds = seconds_of(lambda: [shopper.get() for _ in range(100)])
+    took = [seconds_of(shopper.get) for _ in range(40)]
 
-    # Who does not ask does not wait. Three may fail before it opens; then there is a probe each
-    # BREAKER_RESET_SECONDS, and the channel tries again each HEARTBEAT_SECONDS.
-    asked = _pieces(site.redis) - asked
-    print(f"100 reads in {seconds:.2f} s asked Redis {asked} times")
-    assert asked <= 10 + 10 * seconds
+    # Three may fail before it opens, and then there is a probe each BREAKER_RESET_SECONDS.
+    usual = statistics.median(took)
+    print(f"40 reads in {sum(took):.2f} s, usually {usual:.3f} s each")
+    assert usual < BUDGET_SECONDS / 2
 
 
 def test_r14_an_open_breaker_lets_one_probe_through_and_bounds_it(

@@ -37,6 +37,7 @@ class Guard(NamedTuple):
     removal: dict[str, str]
     conditions: dict[str, float] = {}
     late: tuple[str, ...] = ()
+    seed: int = 1  # another where that one takes its time
 
     def remove(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Run without it; fail if its text isn't there exactly once (any more)."""
@@ -217,6 +218,7 @@ GUARDS = [
         LEASE_ENDS,
         LATE_NEWS | DELETES | {"clear": 0.3},
         ("L1 fill",),
+        seed=2,
     ),
     Guard(
         "an L1 delete drops the copy",
@@ -442,6 +444,6 @@ def test_without_one_guard_something_goes_wrong(
     guard.remove(monkeypatch)
 
     with pytest.raises(ViolationError) as violation:
-        make_world(1, guard.conditions, guard.late).run(40_000)
+        make_world(guard.seed, guard.conditions, guard.late).run(40_000)
 
     assert isinstance(violation.value.__cause__, ViolationError | IntegrityError)
