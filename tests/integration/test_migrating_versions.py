@@ -10,13 +10,16 @@ import pytest
 from django.db import connections
 
 from legacy_adapters.exceptions import SourceUnavailableError
+from legacy_adapters.migration.repair.copying import repair
 from legacy_adapters.migration.repair.payments import has_lost
 from legacy_adapters.migration.sides.locked import LegacyLockedSession
+from legacy_adapters.migration.sides.primary import OldShopUnavailableError
 from legacy_adapters.migration.stages.names import Stage
 from sessions_unified import get_manager
 from sessions_unified.exceptions import VersionConflictError
-from tests.charges import answer, paid, session_of, states
-from tests.migrating import legacy_row, table, to_stage
+from sessions_unified.tiers import get_tiers
+from tests.charges import answer, charges, paid, pay, session_of, start, states
+from tests.migrating import legacy_row, marked, table, to_stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,3 +148,97 @@ def test_a_payment_whose_legacy_commit_is_lost_is_mended_from_ours(
     found = legacy_row(session_id)
     assert found is not None
     assert (found["upsells_accepted"], found["current_step"]) == (["upsell-1-serum"], "upsell-2")
+
+
+def lost_opening(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Have the legacy store lose the commit with which a charge is opened; return which were."""
+    lost: list[int] = []
+    leave, hold = type(table()).holding, LegacyLockedSession.hold
+
+    def note(self: Any) -> None:
+        self._stores.primary.opens = True
+        hold(self)
+
+    @contextmanager
+    def losing(self: Any, key: str) -> Iterator[None]:
+        with leave(self, key):
+            yield
+            if getattr(self, "opens", False):
+                self.opens = False
+                lost.append(1)
+                raise SourceUnavailableError("the commit was lost")
+
+    monkeypatch.setattr(LegacyLockedSession, "hold", note)
+    monkeypatch.setattr(type(table()), "holding", losing)
+    return lost
+
+
+@pytest.mark.usefixtures("gateway")
+@pytest.mark.parametrize("stage", [Stage.OFF, Stage.DUAL_WRITE])
+def test_a_charge_goes_on_though_the_legacy_commit_of_its_opening_is_lost(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to_stage(stage)
+    session_id = start()
+    lost = lost_opening(monkeypatch)
+
+    reply = pay(session_id)
+
+    assert (reply.status, len(lost), len(charges(session_id))) == (200, 1, 1)
+    assert states(session_id) == ["succeeded"]
+    assert session_of(session_id).current_step == "upsell-1"
+    found = legacy_row(session_id)
+    assert found is not None
+    assert (found["current_step"], found["email"]) == ("upsell-1", "ana@example.org")
+    assert marked(session_id) is None
+
+
+def test_what_was_lost_so_is_left_to_repair(monkeypatch: pytest.MonkeyPatch) -> None:
+    to_stage(Stage.DUAL_WRITE)
+    session_id = start()
+    lost = lost_opening(monkeypatch)
+
+    with get_manager("checkout.process").lock_session(session_id) as locked:
+        locked.update({"status": "processing", "current_step": "processing"}, kind="charge_started")
+        locked.hold()
+
+    assert (len(lost), marked(session_id)) == (1, "legacy")
+    assert repair(get_tiers(), session_id)
+    found = legacy_row(session_id)
+    assert found is not None
+    assert (found["status"], session_of(session_id).status) == ("processing", "processing")
+
+
+def test_a_hold_that_opens_no_checkout_is_committed_as_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    to_stage(Stage.DUAL_WRITE)
+    session_id = start()
+    lost = lost_opening(monkeypatch)
+
+    with (
+        pytest.raises(OldShopUnavailableError),
+        get_manager("upsell.process").lock_session(session_id) as locked,
+    ):
+        locked.hold()
+
+    assert len(lost) == 1
+    row = get_tiers().database.row(session_id)
+    assert row is not None
+    assert row.holds == 0
+
+
+def test_neither_is_a_step_without_a_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    to_stage(Stage.DUAL_WRITE)
+    session_id = start()
+    lost = lost_opening(monkeypatch)
+
+    with (
+        pytest.raises(OldShopUnavailableError),
+        get_manager("checkout.process").lock_session(session_id) as locked,
+    ):
+        locked.update({"status": "processing", "current_step": "processing"}, kind="moved")
+        locked._stores.primary.opens = True  # type: ignore[attr-defined]
+
+    assert len(lost) == 1
+    assert session_of(session_id).status == "pending"

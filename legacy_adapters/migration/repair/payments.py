@@ -27,17 +27,23 @@ def is_contradicted(legacy: SessionSnapshot, ours: SessionSnapshot) -> bool:
     return ours.is_paid and legacy.is_paid and ours.transaction_id != legacy.transaction_id
 
 
+def lacks_charge(legacy: SessionSnapshot, ours: SessionSnapshot) -> bool:
+    """Tell whether the legacy store would let a shopper check out whose charge is under way."""
+    start = get_flow().start
+    return _position(legacy) == start != _position(ours)
+
+
 def has_lost(legacy: SessionSnapshot, ours: SessionSnapshot, *, is_held: bool = False) -> bool:
     """Tell whether the legacy store lacks some of what is paid here, or being paid."""
     lacks = _lacks_order(legacy, ours) or _lacks_card(legacy, ours) or bool(_extras(legacy, ours))
-    return lacks or (is_held and _lacks_charge(legacy, ours))
+    return lacks or (is_held and lacks_charge(legacy, ours))
 
 
 def keeping_paid(
     legacy: SessionSnapshot, ours: SessionSnapshot, *, is_held: bool = False
 ) -> SessionSnapshot:
     """Return the session as the legacy store says, with what it has lost put back from our row."""
-    if is_held and _lacks_charge(legacy, ours):
+    if is_held and lacks_charge(legacy, ours):
         return ours  # what is charged is in it: the order, for whom, to whom
     changes: dict[str, Any] = {}
     if _lacks_card(legacy, ours):
@@ -59,12 +65,6 @@ def keeping_paid(
     if (_lacks_order(legacy, ours) or extras) and _is_no_further(legacy, ours):
         changes |= {"status": ours.status, "current_step": ours.current_step}
     return msgspec.structs.replace(legacy, **changes) if changes else legacy
-
-
-def _lacks_charge(legacy: SessionSnapshot, ours: SessionSnapshot) -> bool:
-    """Tell whether the legacy store would let a shopper check out whose charge is under way."""
-    start = get_flow().start
-    return _position(legacy) == start != _position(ours)
 
 
 def _position(session: SessionSnapshot) -> Position:

@@ -16,6 +16,7 @@ from django.db import transaction
 from legacy_adapters.migration import marks
 from legacy_adapters.migration.parity.watching import note_write
 from legacy_adapters.migration.sides.locked import LegacyLockedSession
+from legacy_adapters.migration.sides.primary import OldShopUnavailableError
 from legacy_adapters.migration.sides.reads import MigratingReads
 from legacy_adapters.migration.stages import store
 from legacy_adapters.migration.stages.cache import STAGES
@@ -57,6 +58,7 @@ class Turn:
         keeps_up: our row is brought up with the write.
         after: what is done after our commit.
         is_ours_first: our commit comes before the legacy store's, for once.
+        is_left_to_repair: the legacy store's commit was lost then, and nobody waits for it.
 
     """
 
@@ -64,11 +66,24 @@ class Turn:
     keeps_up: bool
     after: ExitStack
     is_ours_first: bool = False
+    is_left_to_repair: bool = False
 
-    def commit_after(self, legacy: ExitStack) -> None:
-        """Leave the legacy store's commit until ours is done; it is undone if ours fails."""
+    def commit_after(self, legacy: ExitStack, *, must_be_there: bool) -> None:
+        """Leave the legacy store's commit until ours is done; it is undone if ours fails.
+
+        Where it need not be there at once, one that is lost is left to the next lock or to repair.
+        """
         self.is_ours_first = True
+        if not must_be_there:
+            self.after.enter_context(self._leaving_it_to_repair())
         self.after.push(legacy)
+
+    @contextmanager
+    def _leaving_it_to_repair(self) -> Iterator[None]:
+        try:
+            yield
+        except OldShopUnavailableError:
+            self.is_left_to_repair = True
 
 
 class FirstSide(MigratingReads):
@@ -151,7 +166,7 @@ class FirstSide(MigratingReads):
             if mine is not None and not turn.is_ours_first:
                 # Its own, and not the mark of who waits for the session meanwhile.
                 marks.clear(database, session_id, mine.generation)
-        if mine is not None and turn.is_ours_first:
+        if mine is not None and turn.is_ours_first and not turn.is_left_to_repair:
             with suppress(DatabaseUnavailableError):  # then a worker does it
                 marks.clear(database, session_id, mine.generation)
         note_write(self.endpoint, view.stage_of(self.endpoint, session_id), session_id)
@@ -219,10 +234,11 @@ class FirstSide(MigratingReads):
                 if not allow_expired:
                     locked.check_alive()
                 yield locked
-                if locked.is_for_money and self._is_elsewhere:
+                if (locked.has_paid or locked.has_opened_charge) and self._is_elsewhere:
                     # What is charged is ours to prove: if the legacy store's commit is lost then,
                     # it is mended from our row; the other way round nobody could tell who paid.
-                    turn.commit_after(legacy.pop_all())
+                    # A charge that is opened goes on then; what it comes to is told once mended.
+                    turn.commit_after(legacy.pop_all(), must_be_there=locked.has_paid)
             if locked.is_changed and locked.has_row:
                 copy = locked.copy
                 self._on_commit(lambda tiers: publish_copy(tiers, copy))

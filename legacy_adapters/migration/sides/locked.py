@@ -20,6 +20,7 @@ from legacy_adapters.migration.repair.payments import (
     has_lost,
     is_contradicted,
     keeping_paid,
+    lacks_charge,
 )
 from legacy_adapters.migration.sides.joining import UNMAPPED, joined
 from legacy_adapters.migration.sides.primary import accepting
@@ -49,7 +50,7 @@ class LegacyLockedSession(LockedSession):
 
     Attributes:
         session: its present state in the legacy store, own writes included.
-        is_for_money: a charge was opened, or the payment of the order or of an extra was written.
+        has_paid: a payment was written, of the order or of an extra.
 
     """
 
@@ -76,12 +77,18 @@ class LegacyLockedSession(LockedSession):
         self._found = found
         self._ours = None if row is None else row.copy.session
         self._keeps_up = keeps_up
-        self.is_for_money = False
+        self._before = session
+        self._has_held = self.has_paid = False
 
     @property
     def has_row(self) -> bool:
         """Whether there is a row of our own, which caches may hold."""
         return self._ours is not None
+
+    @property
+    def has_opened_charge(self) -> bool:
+        """Whether a charge of the order was opened, so that nobody may check out meanwhile."""
+        return self._has_held and lacks_charge(self._before, self.session)
 
     def check_alive(self) -> None:
         """Refuse a session past its end there, as the old code did; a held one is never past it.
@@ -115,7 +122,7 @@ class LegacyLockedSession(LockedSession):
         if self._ours is None:
             self.bring_in()
         super().hold()
-        self.is_for_money = True
+        self._has_held = True
 
     def bring_in(self) -> None:
         """Have a row of our own that says what the legacy store does: for holds, events, payments.
@@ -175,7 +182,7 @@ class LegacyLockedSession(LockedSession):
             after = msgspec.structs.replace(after, expires_at=before.expires_at)
         if self._ours is None and (self._keeps_up or self._needs_row(change)):
             self.bring_in()
-        self.is_for_money |= has_lost(before, after)
+        self.has_paid |= has_lost(before, after)
         was_there = self._found.record is not None
         with accepting():
             self._found = self._stores.save(after, before=self._found.record)
