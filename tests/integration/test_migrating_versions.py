@@ -233,12 +233,13 @@ def test_neither_is_a_step_without_a_hold(monkeypatch: pytest.MonkeyPatch) -> No
     session_id = start()
     lost = lost_opening(monkeypatch)
 
-    with (
-        pytest.raises(OldShopUnavailableError),
-        get_manager("checkout.process").lock_session(session_id) as locked,
-    ):
-        locked.update({"status": "processing", "current_step": "processing"}, kind="moved")
-        locked._stores.primary.opens = True  # type: ignore[attr-defined]
+    def move() -> None:
+        with get_manager("checkout.process").lock_session(session_id) as locked:
+            locked.update({"status": "processing", "current_step": "processing"}, kind="moved")
+            locked._stores.primary.opens = True  # type: ignore[attr-defined]
+
+    with pytest.raises(OldShopUnavailableError):
+        move()
 
     assert len(lost) == 1
     assert session_of(session_id).status == "pending"
