@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Self
 
 import psutil
@@ -60,23 +60,25 @@ class OwnServer:
 
     def freeze(self) -> None:
         """Stop every process of it in its tracks: the kernel still accepts connections."""
-        for process in self._processes():
-            process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        for process in self._processes():
-            process.send_signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """SIGKILL all of it: nothing is flushed or said."""
-        for process in self._processes():
-            process.kill()
+        self._signal(signal.SIGKILL)
         self.child.kill()
 
     def stop(self) -> None:
         if self.child.is_running:
             self.thaw()
         self.child.stop()
+
+    def _signal(self, number: signal.Signals) -> None:
+        for process in self._processes():
+            with suppress(psutil.NoSuchProcess):  # a server's children come and go
+                process.send_signal(number)
 
     def _processes(self) -> list[psutil.Process]:
         assert self.child.process is not None

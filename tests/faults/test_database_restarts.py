@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 IDLE = 6  # the pool would need a minute to try so many, one after the other
 # The watch would meet the first dead connection, and a shopper none.
 SETTINGS = {
-    "SESSIONS_UNIFIED": {"WATCH_SECONDS": 0, "DATABASE_BUDGET_SECONDS": 5},
-    "POOL": {"timeout": 2, "min_size": IDLE, "max_size": 8},
+    "SESSIONS_UNIFIED": {"WATCH_SECONDS": 0, "DATABASE_BUDGET_SECONDS": 20},
+    "POOL": {"timeout": 10, "min_size": IDLE, "max_size": 8},
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,6 @@ from sessions_unified.tiers import Tiers, build_tiers
 from tests.fault_site import proxy_to
 from tests.gateways import ScriptedGateway, taking
 from tests.managing import warm
-from tests.migrating import migrating_shop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,5 +81,6 @@ def manager(make_tiers: MakeTiers) -> UnifiedSessionManager:
 @pytest.fixture
 def shop_elsewhere(elsewhere: str, db: None, settings: SettingsWrapper) -> Iterator[None]:
     """Have the site follow the stages, with the old shop's table in another database."""
-    with migrating_shop(settings, alias="legacy"):
+    migrating = import_module("tests.migrating")  # by name: as `elsewhere`
+    with migrating.migrating_shop(settings, alias="legacy"):
         yield
