@@ -381,6 +381,24 @@ def test_a_thread_rests_longer_than_it_computes() -> None:
     assert [each.result for each in pool.ledger.outcomes] == ["agreed"]
 
 
+def test_a_thread_outlives_what_nobody_foresaw(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = ShadowPool(wait=lambda _: None)
+    pool._inbox.put(Job(WHERE, "ws_1", time.monotonic()))
+
+    def fail() -> str:
+        pool._inbox.stop()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(pool_of_threads, "primary_name", fail)
+
+    pool._work()
+
+    assert [each.result for each in pool.ledger.outcomes] == ["failed"]
+    assert [each.message for each in caplog.records] == ["Sessions could not be compared"]
+
+
 def test_what_is_gathered_is_compared_in_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
     to_stage("live")
     first, second = start(), start()

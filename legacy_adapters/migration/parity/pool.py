@@ -131,6 +131,9 @@ class ShadowPool:
             began = time.thread_time()
             try:
                 self._compare(*jobs)
+            except Exception:  # the next ones may fare better
+                self._note_all(jobs, "failed")
+                logger.exception("Sessions could not be compared")
             finally:
                 connections.close_all()  # this thread's: back to the pool
             self._wait((time.thread_time() - began) * _REST)
