@@ -107,26 +107,45 @@ def test_what_the_old_code_has_written_can_be_built_on(stage: Stage) -> None:
     assert after.version < 10**17 < before.version
 
 
-def lost_commits(monkeypatch: pytest.MonkeyPatch, *, number: int) -> list[int]:
-    """Have the legacy store lose the commits of payments, so many times; return which were."""
+def losing_next(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Have the legacy store lose one commit, once `_loses` is set on it; return which were."""
     lost: list[int] = []
-    leave, pay_back = type(table()).holding, LegacyLockedSession._write
-
-    def write(self: Any, after: Any, change: Any) -> Any:
-        self._stores.primary.pays = has_lost(self.session, after)
-        return pay_back(self, after, change)
+    leave = type(table()).holding
 
     @contextmanager
     def losing(self: Any, key: str) -> Iterator[None]:
         with leave(self, key):
             yield
-            if getattr(self, "pays", False) and len(lost) < number:
+            if getattr(self, "_loses", False) and not lost:
                 lost.append(1)
                 raise SourceUnavailableError("the commit was lost")
 
-    monkeypatch.setattr(LegacyLockedSession, "_write", write)
     monkeypatch.setattr(type(table()), "holding", losing)
     return lost
+
+
+def lost_payment(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Have it lose the commit of a payment."""
+    write_on = LegacyLockedSession._write
+
+    def write(self: Any, after: Any, change: Any) -> Any:
+        self._stores.primary._loses = has_lost(self.session, after)
+        return write_on(self, after, change)
+
+    monkeypatch.setattr(LegacyLockedSession, "_write", write)
+    return losing_next(monkeypatch)
+
+
+def lost_opening(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Have it lose the commit with which a charge is opened."""
+    hold_on = LegacyLockedSession.hold
+
+    def hold(self: Any) -> None:
+        self._stores.primary._loses = True
+        hold_on(self)
+
+    monkeypatch.setattr(LegacyLockedSession, "hold", hold)
+    return losing_next(monkeypatch)
 
 
 @pytest.mark.usefixtures("gateway")
@@ -136,7 +155,7 @@ def test_a_payment_whose_legacy_commit_is_lost_is_mended_from_ours(
 ) -> None:
     to_stage(stage)
     session_id = paid()
-    lost = lost_commits(monkeypatch, number=1)
+    lost = lost_payment(monkeypatch)
 
     reply = answer(session_id, "upsell-1-serum")
 
@@ -148,29 +167,6 @@ def test_a_payment_whose_legacy_commit_is_lost_is_mended_from_ours(
     found = legacy_row(session_id)
     assert found is not None
     assert (found["upsells_accepted"], found["current_step"]) == (["upsell-1-serum"], "upsell-2")
-
-
-def lost_opening(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Have the legacy store lose the commit with which a charge is opened; return which were."""
-    lost: list[int] = []
-    leave, hold = type(table()).holding, LegacyLockedSession.hold
-
-    def note(self: Any) -> None:
-        self._stores.primary.opens = True
-        hold(self)
-
-    @contextmanager
-    def losing(self: Any, key: str) -> Iterator[None]:
-        with leave(self, key):
-            yield
-            if getattr(self, "opens", False):
-                self.opens = False
-                lost.append(1)
-                raise SourceUnavailableError("the commit was lost")
-
-    monkeypatch.setattr(LegacyLockedSession, "hold", note)
-    monkeypatch.setattr(type(table()), "holding", losing)
-    return lost
 
 
 @pytest.mark.usefixtures("gateway")
@@ -231,12 +227,12 @@ def test_a_hold_that_opens_no_checkout_is_committed_as_ever(
 def test_neither_is_a_step_without_a_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     to_stage(Stage.DUAL_WRITE)
     session_id = start()
-    lost = lost_opening(monkeypatch)
+    lost = losing_next(monkeypatch)
 
     def move() -> None:
         with get_manager("checkout.process").lock_session(session_id) as locked:
             locked.update({"status": "processing", "current_step": "processing"}, kind="moved")
-            locked._stores.primary.opens = True  # type: ignore[attr-defined]
+            locked._stores.primary._loses = True  # type: ignore[attr-defined]
 
     with pytest.raises(OldShopUnavailableError):
         move()
