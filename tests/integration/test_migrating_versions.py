@@ -107,8 +107,11 @@ def test_what_the_old_code_has_written_can_be_built_on(stage: Stage) -> None:
     assert after.version < 10**17 < before.version
 
 
-def losing_next(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Have the legacy store lose one commit, once `_loses` is set on it; return which were."""
+def losing_next(monkeypatch: pytest.MonkeyPatch, *, is_made: bool = False) -> list[int]:
+    """Have the legacy store lose one commit, once `_loses` is set on it; return which were.
+
+    ``is_made``: what is lost is the news of it.
+    """
     lost: list[int] = []
     leave = type(table()).holding
 
@@ -116,15 +119,19 @@ def losing_next(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def losing(self: Any, key: str) -> Iterator[None]:
         with leave(self, key):
             yield
-            if getattr(self, "_loses", False) and not lost:
+            fails = getattr(self, "_loses", False) and not lost
+            if fails:
                 lost.append(1)
+            if fails and not is_made:
                 raise SourceUnavailableError("the commit was lost")
+        if fails:
+            raise SourceUnavailableError("nobody heard of the commit")
 
     monkeypatch.setattr(type(table()), "holding", losing)
     return lost
 
 
-def lost_payment(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def lost_payment(monkeypatch: pytest.MonkeyPatch, *, is_made: bool) -> list[int]:
     """Have it lose the commit of a payment."""
     write_on = LegacyLockedSession._write
 
@@ -133,7 +140,7 @@ def lost_payment(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return write_on(self, after, change)
 
     monkeypatch.setattr(LegacyLockedSession, "_write", write)
-    return losing_next(monkeypatch)
+    return losing_next(monkeypatch, is_made=is_made)
 
 
 def lost_opening(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -150,12 +157,13 @@ def lost_opening(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.usefixtures("gateway")
 @pytest.mark.parametrize("stage", [Stage.OFF, Stage.DUAL_WRITE])
+@pytest.mark.parametrize("is_made", [False, True])
 def test_a_payment_whose_legacy_commit_is_lost_is_mended_from_ours(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, *, is_made: bool
 ) -> None:
     to_stage(stage)
     session_id = paid()
-    lost = lost_payment(monkeypatch)
+    lost = lost_payment(monkeypatch, is_made=is_made)
 
     reply = answer(session_id, "upsell-1-serum")
 
