@@ -18,7 +18,7 @@ def paused(move: Move) -> Gate:
     if row is None or row.paused_at is None:
         return Gate(name="paused", is_open=True, reason="Nobody holds it where it is.")
     since = f"{row.paused_at:%Y-%m-%d %H:%M} UTC"
-    reason = f"It is paused since {since}: {row.pause_reason} Resume it to go on."
+    reason = f"It is paused since {since} (“{row.pause_reason}”). Resume it to go on."
     return Gate(name="paused", is_open=False, reason=reason, figure=f"since {since}")
 
 
